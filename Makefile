@@ -1,0 +1,76 @@
+# Every command of the project. `make` alone lists them. Each target makes what it needs first:
+# system packages where they are missing (it says so), and .venv with everything in it.
+
+PYTHON ?= python3
+# Debian keeps cryptsetup where a user's PATH does not look.
+export PATH := $(PATH):/usr/sbin:/sbin
+VENV := .venv/bin
+
+heading = @printf '\n=== %s ===\n' '$(1)'
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test check bench docs constraints clean
+.PHONY: system venv style types floors wheel coverage
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: venv ## an encrypted volume from nothing, in a local directory: no cloud, no root
+	$(VENV)/cloudcrypt demo
+
+test: system venv ## all tests but the benchmarks
+	$(VENV)/python -m pytest
+
+check: system style types floors wheel docs coverage ## everything that a change must pass, tests included
+	$(call heading,check: all passed)
+
+bench: system venv ## the benchmarks; prints what it measured
+	$(VENV)/python -m pytest -m benchmark -s tests/benchmarks
+
+docs: venv ## the documentation, into docs/_build/html; a warning is an error
+	$(call heading,documentation: sphinx-build)
+	$(VENV)/sphinx-build -q -W --keep-going -n -b html docs docs/_build/html
+
+constraints: ## resolve every dependency anew into constraints.txt; needs Python 3.11
+	@PYTHON='$(PYTHON)' tools/system-packages.sh venv
+	$(PYTHON) tools/constraints.py
+
+clean: ## remove .venv and everything else that was made
+	rm -rf .venv build dist docs/_build .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- what the targets above are made of ----------------------------------------------------
+
+system:
+	@tools/system-packages.sh cryptsetup
+
+venv:
+	@PYTHON='$(PYTHON)' tools/system-packages.sh venv
+	@$(PYTHON) tools/environment.py
+
+style: venv
+	$(call heading,style: ruff)
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+
+types: venv
+	$(call heading,types: mypy)
+	$(VENV)/mypy
+	$(call heading,types: pyright)
+	$(VENV)/pyright
+
+floors: venv
+	$(call heading,floors: import-linter)
+	$(VENV)/lint-imports
+
+wheel: venv
+	$(call heading,wheel: build and check-wheel-contents)
+	rm -rf build/dist
+	$(VENV)/python -m build --no-isolation --outdir build/dist
+	$(VENV)/check-wheel-contents build/dist/*.whl
+
+coverage: system venv
+	$(call heading,tests: pytest with branch coverage)
+	$(VENV)/python -m pytest --cov --cov-report=term

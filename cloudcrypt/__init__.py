@@ -1,0 +1,107 @@
+"""Disks for confidential VMs that the cloud can never read, swap or forge.
+
+The node plane in six lines::
+
+    keys = MasterSecretKeyService(MasterSecret.from_file("master-secret.json"))
+    stage = Stage(SqliteLedger("ledger.db"), keys, UserspaceMapper())
+    stage.register_new(device.volume_id, capacity=device.size)   # once, after a blank create
+    stage.format(device)
+    with stage.open(device).open() as payload:
+        payload.write(b"only this VM reads this")
+
+Names are imported when they are first used, so that ``import cloudcrypt`` is cheap.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cloudcrypt.device import locate
+    from cloudcrypt.errors import CloudcryptError
+    from cloudcrypt.keys import KeyService, MasterSecret, MasterSecretKeyService
+    from cloudcrypt.ledger import Holder, SqliteLedger
+    from cloudcrypt.mapper import UserspaceMapper
+    from cloudcrypt.model import (
+        Attachment,
+        Blank,
+        BlockDevice,
+        ClonedFrom,
+        Expectation,
+        KeyPolicy,
+        Mode,
+        RestoredFrom,
+        Snapshot,
+        Volume,
+    )
+    from cloudcrypt.registry import open_provider
+    from cloudcrypt.secret import Secret
+    from cloudcrypt.spi import VolumeProvider, perform
+    from cloudcrypt.stage import Adopt, Stage
+
+__all__ = [
+    "Adopt",
+    "Attachment",
+    "Blank",
+    "BlockDevice",
+    "ClonedFrom",
+    "CloudcryptError",
+    "Expectation",
+    "Holder",
+    "KeyPolicy",
+    "KeyService",
+    "MasterSecret",
+    "MasterSecretKeyService",
+    "Mode",
+    "RestoredFrom",
+    "Secret",
+    "Snapshot",
+    "SqliteLedger",
+    "Stage",
+    "UserspaceMapper",
+    "Volume",
+    "VolumeProvider",
+    "locate",
+    "open_provider",
+    "perform",
+]
+
+_HOMES = {
+    "device": ("locate",),
+    "errors": ("CloudcryptError",),
+    "keys": ("KeyService", "MasterSecret", "MasterSecretKeyService"),
+    "ledger": ("Holder", "SqliteLedger"),
+    "mapper": ("UserspaceMapper",),
+    "model": (
+        "Attachment",
+        "Blank",
+        "BlockDevice",
+        "ClonedFrom",
+        "Expectation",
+        "KeyPolicy",
+        "Mode",
+        "RestoredFrom",
+        "Snapshot",
+        "Volume",
+    ),
+    "registry": ("open_provider",),
+    "secret": ("Secret",),
+    "spi": ("VolumeProvider", "perform"),
+    "stage": ("Adopt", "Stage"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its home when it is first used."""
+    home = _HOME_OF.get(name)
+    if home is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value: object = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names, imported or not."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,5 @@
+"""``python -m cloudcrypt.cli``: the same as ``cloudcrypt``."""
+
+from cloudcrypt.cli import main
+
+main()

@@ -1,0 +1,158 @@
+"""Options that several commands share, and the stage that they describe."""
+
+import functools
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import attrs
+import click
+
+from cloudcrypt.cli.output import json_option
+from cloudcrypt.disk import FileDisk
+from cloudcrypt.keys import MasterSecret, MasterSecretKeyService
+from cloudcrypt.ledger import SqliteLedger
+from cloudcrypt.mapper import UserspaceMapper, UserspaceMapping
+from cloudcrypt.model import BlockDevice, Expectation, KeyPolicy, Mode, check_volume_id
+from cloudcrypt.stage import Stage
+
+_LEDGER_HELP = """Keep here, off the disk, what is known of volumes. Guards against a disk that was
+rolled back or blanked, and lets an interrupted format be finished. Without it, the options are all
+that is known."""
+
+
+def ledger_option(*, required: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option --ledger."""
+    return click.option(
+        "--ledger",
+        "ledger_path",
+        required=required,
+        envvar="CLOUDCRYPT_LEDGER",
+        show_envvar=True,
+        metavar="FILE",
+        help=_LEDGER_HELP,
+    )
+
+
+policy_option = click.option(
+    "--policy",
+    type=click.Choice([policy.value for policy in KeyPolicy]),
+    default=KeyPolicy.BOUND.value,
+    show_default=True,
+    help="bound: sealed, for this volume id. constellation: as Constellation writes and reads.",
+)
+
+volume_id_option = click.option("--volume-id", required=True, help="What the volume is known as.")
+
+master_secret_option = click.option(
+    "--master-secret",
+    "master_secret_path",
+    required=True,
+    metavar="FILE",
+    help='File with {"key": BASE64, "salt": BASE64} or a kms://cluster-kms URI.',
+)
+
+
+@attrs.frozen
+class Known:
+    """What the caller says of a volume on the command line."""
+
+    volume_id: str
+    policy: KeyPolicy
+    mode: Mode
+    generation: int | None
+
+    @property
+    def expectation(self) -> Expectation:
+        """What the header must be if the ledger does not know the volume."""
+        return Expectation(self.mode, 1 if self.generation is None else self.generation)
+
+
+@attrs.frozen
+class Node:
+    """The node plane for one command on one image."""
+
+    known: Known
+    device: BlockDevice
+    ledger: SqliteLedger
+    is_kept: bool
+    stage: Stage[UserspaceMapping]
+
+    @property
+    def trust(self) -> Expectation:
+        """What the caller vouches for; where the options are silent, what the ledger says."""
+        record = self.ledger.get(self.known.volume_id)
+        if record is None or self.known.generation is not None:
+            return self.known.expectation
+        return attrs.evolve(self.known.expectation, generation=record.generation)
+
+
+def image_command(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command IMAGE, what the caller knows of it, ledger and master secret, as a `Node`.
+
+    The command gets the node as its first argument, and its own options by name.
+    """
+
+    @functools.wraps(command)
+    def run(  # one parameter an option
+        *,
+        image: Path,
+        volume_id: str,
+        master_secret_path: str,
+        policy: str,
+        integrity: bool,
+        generation: int | None,
+        ledger_path: str | None,
+        **own: object,
+    ) -> None:
+        mode = Mode.INTEGRITY if integrity else Mode.CRYPT
+        known = Known(check_volume_id(volume_id), KeyPolicy(policy), mode, generation)
+        with node(known, image, master_secret_path, ledger_path) as here:
+            command(here, **own)
+
+    decorators = (
+        click.argument("image", type=click.Path(path_type=Path)),
+        volume_id_option,
+        master_secret_option,
+        policy_option,
+        click.option("--integrity", is_flag=True, help="The volume has integrity."),
+        click.option(
+            "--generation",
+            type=click.IntRange(min=1),
+            help="Key generation the header must have; by default the ledger's, else 1.",
+        ),
+        ledger_option(required=False),
+        json_option,
+    )
+    decorated: Callable[..., None] = run
+    for decorator in reversed(decorators):
+        decorated = decorator(decorated)
+    return decorated
+
+
+@contextmanager
+def node(
+    known: Known, image: Path, master_secret_path: str, ledger_path: str | None
+) -> Iterator[Node]:
+    """Yield the node plane for one image; the master secret is wiped afterwards."""
+    with FileDisk(image) as disk:
+        device = BlockDevice(known.volume_id, image, disk.size)
+    kept = None if ledger_path is None else SqliteLedger(ledger_path)
+    with (
+        closing(kept or SqliteLedger.in_memory()) as ledger,
+        master_secret(master_secret_path) as secret,
+    ):
+        stage = Stage(ledger, MasterSecretKeyService(secret), UserspaceMapper())
+        yield Node(known, device, ledger, kept is not None, stage)
+
+
+@contextmanager
+def master_secret(path: str) -> Iterator[MasterSecret]:
+    """Yield the master secret of a file; no core file will hold it, and it is wiped afterwards."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    secret = MasterSecret.from_file(path)
+    try:
+        yield secret
+    finally:
+        secret.wipe()

@@ -1,0 +1,240 @@
+"""``cloudcrypt volume``: volumes of a provider, from creation to deletion."""
+
+import secrets
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import attrs
+import click
+
+from cloudcrypt import spi
+from cloudcrypt.cli.output import Group, json_option, show, show_rows
+from cloudcrypt.errors import InvalidRequest
+from cloudcrypt.model import Attachment, Snapshot, Volume, origin_to_dict
+from cloudcrypt.registry import open_provider
+from cloudcrypt.sizes import parse_size
+
+
+class Size(click.ParamType[int]):
+    """A size such as 10GiB, in bytes."""
+
+    name = "size"
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Return the number of bytes."""
+        try:
+            return value if isinstance(value, int) else parse_size(value)
+        except InvalidRequest as error:
+            self.fail(error.message, param, ctx)
+
+
+@click.group(cls=Group)
+def volume() -> None:
+    """Create, attach, resize, snapshot and delete volumes of a provider."""
+
+
+def _provider_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    url = click.option(
+        "--provider",
+        "url",
+        required=True,
+        metavar="URL",
+        envvar="CLOUDCRYPT_PROVIDER",
+        show_envvar=True,
+        help="Where the volumes are, such as local:///var/lib/volumes.",
+    )
+    return json_option(url(command))
+
+
+_token = click.option(
+    "--token",
+    metavar="TEXT",
+    default=lambda: secrets.token_hex(16),
+    help="Makes the request idempotent: the same token is the same operation. Random by default.",
+)
+_timeout = click.option(
+    "--timeout", type=click.FloatRange(min=0), default=300.0, show_default=True, metavar="SECONDS"
+)
+
+
+def _perform(url: str, intent: spi.Intent[spi.T], timeout: float) -> spi.T:
+    with closing(open_provider(url)) as provider:
+        return spi.perform(provider, intent, timeout=timeout)
+
+
+@volume.command()
+@click.option("--name", required=True, help="Unique among the volumes of the provider.")
+@click.option("--size", required=True, type=Size(), help="Such as 10GiB.")
+@_token
+@_timeout
+@_provider_options
+def create(url: str, name: str, size: int, token: str, timeout: float) -> None:
+    """Create a blank volume; one of the same name and size is returned as it is."""
+    show(volume_dict(_perform(url, spi.CreateVolume(token, name, size), timeout)))
+
+
+@volume.command()
+@click.argument("snapshot_id")
+@click.option("--name", required=True)
+@click.option("--size", required=True, type=Size(), help="At least that of the snapshot.")
+@_token
+@_timeout
+@_provider_options
+def restore(url: str, snapshot_id: str, name: str, size: int, token: str, timeout: float) -> None:
+    """Create a volume from a snapshot; rebind it before it is opened."""
+    source = spi.FromSnapshot(snapshot_id)
+    show(volume_dict(_perform(url, spi.CreateVolume(token, name, size, source), timeout)))
+
+
+@volume.command()
+@click.argument("volume_id")
+@click.option("--name", required=True)
+@click.option("--size", required=True, type=Size(), help="At least that of the volume.")
+@click.option("--generation", type=click.IntRange(min=1), help="Key generation of the volume now.")
+@_token
+@_timeout
+@_provider_options
+def clone(  # one parameter an option
+    url: str,
+    volume_id: str,
+    name: str,
+    size: int,
+    generation: int | None,
+    token: str,
+    timeout: float,
+) -> None:
+    """Create a volume as a copy of another one; rebind it before it is opened."""
+    source = spi.FromVolume(volume_id, generation)
+    show(volume_dict(_perform(url, spi.CreateVolume(token, name, size, source), timeout)))
+
+
+@volume.command()
+@click.argument("volume_id")
+@_provider_options
+def get(url: str, volume_id: str) -> None:
+    """Show a volume."""
+    with closing(open_provider(url)) as provider:
+        show(volume_dict(provider.get(volume_id)))
+
+
+@volume.command(name="list")
+@_provider_options
+def list_volumes(url: str) -> None:
+    """List all volumes, oldest first."""
+    with closing(open_provider(url)) as provider:
+        show_rows("volumes", [volume_dict(item) for item in provider.list()])
+
+
+@volume.command()
+@_provider_options
+def snapshots(url: str) -> None:
+    """List all snapshots, oldest first."""
+    with closing(open_provider(url)) as provider:
+        show_rows("snapshots", [_snapshot_dict(item) for item in provider.snapshots()])
+
+
+@volume.command()
+@click.argument("volume_id")
+@click.option("--instance", required=True, help="The instance that gets the volume.")
+@_token
+@_timeout
+@_provider_options
+def attach(url: str, volume_id: str, instance: str, token: str, timeout: float) -> None:
+    """Attach a volume to an instance; it is never taken from another one."""
+    outcome = _perform(url, spi.AttachVolume(token, volume_id, instance), timeout)
+    show(_attachment_dict(outcome))
+
+
+@volume.command()
+@click.argument("volume_id")
+@click.option("--instance", required=True, help="The instance that has the volume.")
+@click.option("--force", is_flag=True, help="Although the instance still uses it.")
+@_token
+@_timeout
+@_provider_options
+def detach(  # one parameter an option
+    url: str, volume_id: str, instance: str, token: str, timeout: float, *, force: bool
+) -> None:
+    """Detach a volume from an instance."""
+    intent = spi.DetachVolume(token, volume_id, instance, force)
+    show(volume_dict(_perform(url, intent, timeout)))
+
+
+@volume.command()
+@click.argument("volume_id")
+@click.argument("size", type=Size())
+@_token
+@_timeout
+@_provider_options
+def resize(url: str, volume_id: str, size: int, token: str, timeout: float) -> None:
+    """Grow a volume to SIZE; grow the encrypted volume on the node afterwards."""
+    show(volume_dict(_perform(url, spi.ResizeVolume(token, volume_id, size), timeout)))
+
+
+@volume.command()
+@click.argument("volume_id")
+@click.option("--name", required=True)
+@click.option("--generation", type=click.IntRange(min=1), help="Key generation of the volume now.")
+@_token
+@_timeout
+@_provider_options
+def snapshot(  # one parameter an option
+    url: str, volume_id: str, name: str, generation: int | None, token: str, timeout: float
+) -> None:
+    """Take a snapshot of a volume."""
+    intent = spi.CreateSnapshot(token, volume_id, name, generation)
+    show(_snapshot_dict(_perform(url, intent, timeout)))
+
+
+@volume.command()
+@click.argument("volume_id")
+@_token
+@_timeout
+@_provider_options
+def delete(url: str, volume_id: str, token: str, timeout: float) -> None:
+    """Delete a volume that is attached to nothing; one that is gone is deleted."""
+    _perform(url, spi.DeleteVolume(token, volume_id), timeout)
+    show({"deleted": volume_id})
+
+
+@volume.command()
+@click.argument("snapshot_id")
+@_token
+@_timeout
+@_provider_options
+def delete_snapshot(url: str, snapshot_id: str, token: str, timeout: float) -> None:
+    """Delete a snapshot; one that is gone is deleted."""
+    _perform(url, spi.DeleteSnapshot(token, snapshot_id), timeout)
+    show({"deleted": snapshot_id})
+
+
+def volume_dict(item: Volume) -> dict[str, object]:
+    """Return a volume as it is printed."""
+    return {
+        "id": item.id,
+        "name": item.name,
+        "size": item.size,
+        "state": item.state.value,
+        "origin": origin_to_dict(item.origin),
+        "created": item.created.isoformat(),
+        "holders": list(item.holders),
+        "labels": dict(item.labels),
+    }
+
+
+def _snapshot_dict(item: Snapshot) -> dict[str, object]:
+    return attrs.asdict(item) | {"created": item.created.isoformat()}
+
+
+def _attachment_dict(item: Attachment) -> dict[str, object]:
+    return {
+        "volume_id": item.volume_id,
+        "instance": item.instance,
+        "size": item.size,
+        "path": item.identity.path,
+        "origin": origin_to_dict(item.origin),
+        "document": item.to_json(),
+    }

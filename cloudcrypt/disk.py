@@ -1,0 +1,251 @@
+"""A disk as bytes at offsets: exact reads, exact writes, and errors that are never emptiness.
+
+`FileDisk` serves image files and block devices alike. It needs no privilege beyond the permission
+to open the path.
+"""
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from cloudcrypt.errors import DeviceBusy, DeviceIOError, DeviceUnavailable
+
+
+class ReadableDisk(Protocol):
+    """Bytes at offsets, to be read. All methods are safe to call from several threads at once."""
+
+    @property
+    def name(self) -> str:
+        """What messages call the disk."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Size in bytes, as found when the disk was opened."""
+        ...
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` from byte ``offset``.
+
+        Raises:
+            DeviceIOError: the device failed or ended early; the buffer's content is undefined.
+        """
+        ...
+
+
+class Disk(ReadableDisk, Protocol):
+    """Bytes at offsets, to be read and written."""
+
+    def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Write all of ``data`` at byte ``offset``; durable only after `sync`.
+
+        Raises:
+            DeviceIOError: the device failed; any part of ``data`` may have been written.
+        """
+        ...
+
+    def sync(self) -> None:
+        """Make everything written so far durable.
+
+        Raises:
+            DeviceIOError: the device failed; nothing written since the last sync is known to be
+                durable.
+        """
+        ...
+
+    def extents(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield the parts of ``[start, end)`` that may hold something other than zeros.
+
+        A device that cannot tell yields the whole range.
+        """
+        ...
+
+
+class HostDisk(Disk, Protocol):
+    """A disk of this host while it is open: it can be told from others, grows, and is closed."""
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Device number and inode of what was opened, whatever its path names by now."""
+        ...
+
+    def refresh(self) -> None:
+        """Take the size the device has now, after it was resized."""
+        ...
+
+    def close(self) -> None:
+        """Close the disk and give up its lock. Idempotent."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Return self; leaving the block closes."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        ...
+
+
+class OpenDisk(Protocol):
+    """How a device is opened; `FileDisk` is how it is done."""
+
+    def __call__(self, path: Path, /, *, writable: bool = False) -> HostDisk:
+        """Open the device at ``path``, which must exist.
+
+        Raises:
+            DeviceUnavailable: it cannot be opened.
+            DeviceBusy: another process has it open in a way that excludes this one.
+        """
+        ...
+
+
+def read(disk: ReadableDisk, offset: int, length: int) -> bytes:
+    """Return exactly ``length`` bytes of ``disk`` from byte ``offset``.
+
+    Raises:
+        DeviceIOError: the device failed or ended early.
+    """
+    buffer = bytearray(length)
+    disk.read_into(offset, memoryview(buffer))
+    return bytes(buffer)
+
+
+class FileDisk:
+    """An image file or a block device.
+
+    Opened for writing it is locked against every other cloudcrypt process on this host, opened for
+    reading against writers.
+    """
+
+    def __init__(self, path: Path | str, *, writable: bool = False) -> None:
+        """Open ``path``, which must exist.
+
+        Raises:
+            DeviceUnavailable: it does not exist, may not be opened, or is neither a regular file
+                nor a block device.
+            DeviceBusy: another process has it open in a way that excludes this one.
+        """
+        self._path = str(path)
+        flags = os.O_CLOEXEC | os.O_NONBLOCK | (os.O_RDWR if writable else os.O_RDONLY)
+        try:
+            self._fd = os.open(self._path, flags)
+        except OSError as error:
+            raise DeviceUnavailable(self._path, error.strerror or "unknown error") from error
+        try:
+            self._size = self._admit(writable=writable)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def _admit(self, *, writable: bool) -> int:
+        self._stat = os.fstat(self._fd)
+        if not (stat.S_ISREG(self._stat.st_mode) or stat.S_ISBLK(self._stat.st_mode)):
+            raise DeviceUnavailable(self._path, "neither a regular file nor a block device")
+        try:
+            fcntl.flock(self._fd, (fcntl.LOCK_EX if writable else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DeviceBusy(self._path) from error
+        except OSError as error:
+            raise DeviceUnavailable(self._path, f"no lock: {error.strerror}") from error
+        return os.lseek(self._fd, 0, os.SEEK_END)
+
+    @property
+    def name(self) -> str:
+        """The path it was opened by."""
+        return self._path
+
+    @property
+    def size(self) -> int:
+        """Size in bytes when it was opened."""
+        return self._size
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Device number and inode of what was opened, whatever the path names by now."""
+        return self._stat.st_dev, self._stat.st_ino
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` from byte ``offset``; see `Disk.read_into`."""
+        done = 0
+        while done < len(buffer):
+            try:
+                count = os.preadv(self._fd, [buffer[done:]], offset + done)
+            except OSError as error:
+                raise self._failed("read", offset + done, error) from error
+            if count == 0:
+                raise DeviceIOError(self._path, "read", offset + done, "the device ends here")
+            done += count
+
+    def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Write all of ``data`` at byte ``offset``; see `Disk.write`."""
+        view = memoryview(data)
+        if offset + len(view) > self._size:
+            raise DeviceIOError(self._path, "write", offset, "beyond the end of the device")
+        done = 0
+        while done < len(view):
+            try:
+                done += os.pwrite(self._fd, view[done:], offset + done)
+            except OSError as error:
+                raise self._failed("write", offset + done, error) from error
+
+    def sync(self) -> None:
+        """Make everything written so far durable; see `Disk.sync`."""
+        if self._fd < 0:
+            raise DeviceIOError(self._path, "flush", 0, "the disk is closed")
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise self._failed("flush", 0, error) from error
+
+    def extents(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield the allocated parts of ``[start, end)``; all of it on a block device."""
+        if stat.S_ISBLK(self._stat.st_mode):
+            yield start, end
+            return
+        position = start
+        while position < end:
+            try:
+                begin = os.lseek(self._fd, position, os.SEEK_DATA)
+                position = os.lseek(self._fd, begin, os.SEEK_HOLE)
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # no data beyond ``position``
+                    return
+                raise self._failed("seek", position, error) from error
+            if begin < end:
+                yield begin, min(position, end)
+
+    def refresh(self) -> None:
+        """Take the size the device has now, after it was resized."""
+        self._size = os.lseek(self._fd, 0, os.SEEK_END)
+
+    def close(self) -> None:
+        """Close the disk and give up its lock. Idempotent."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _failed(self, operation: str, offset: int, error: OSError) -> DeviceIOError:
+        return DeviceIOError(self._path, operation, offset, error.strerror or "unknown error")
+
+    def __enter__(self) -> Self:
+        """Return self; leaving the block closes."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()

@@ -1,0 +1,146 @@
+"""The one tree of errors; families say whose fault it is.
+
+    CloudcryptError
+    +-- RequestError            what was asked for cannot be
+    |   +-- InvalidRequest          a parameter is malformed or out of range
+    |   +-- InvalidVolumeId         not a volume id
+    |   +-- UnknownProvider         no adapter is registered for the scheme of a URL
+    |   +-- UnsupportedOperation    understood, but not offered (yet) by this version or provider
+    |   +-- RequestConflict         the name exists already, with other parameters
+    +-- ProviderError           the cloud, or what stands for it, refused
+    |   +-- NotFound                no such volume, snapshot or operation
+    |   +-- AttachedElsewhere       the volume is attached to another instance
+    |   +-- VolumeInUse             the volume must be detached first
+    |   +-- WrongVolumeState        the volume is in a state that forbids the operation
+    |   +-- ProviderUnavailable     the provider could not be reached or could not store its answer
+    +-- DeviceError             the block device on the node
+    |   +-- DeviceUnavailable       it cannot be opened
+    |   +-- DeviceBusy              another process has it open for writing
+    |   +-- DeviceIOError           a read, write or flush failed or came back short
+    |   +-- DeviceTooSmall          it cannot hold the header and one sector
+    |   +-- DeviceNotBlank          it holds something, so it is not formatted
+    |   +-- DeviceMismatch          it is not the device that the provider described
+    +-- HeaderError             what the disk says about itself
+    |   +-- HeaderRefused           a numbered step of the verification refused it
+    |       +-- KeyslotsRefused         not exactly keyslot 0
+    |       +-- ModeRefused             the header is of the other mode
+    |       +-- IdentityRefused         another UUID or generation than expected
+    |       +-- CapacityRefused         the device is smaller than recorded
+    |       +-- SealRefused             the MAC does not verify
+    |       +-- VolumeKeyRefused        the keyslot yields a key that the digest denies
+    +-- KeyServiceError         data keys and master secrets
+    |   +-- MasterSecretInvalid     a master secret cannot be read or is malformed
+    |   +-- DataKeyUnavailable      the key service gave no usable key
+    +-- HostError               this machine
+    |   +-- HostUnready             a resource or library is missing
+    +-- StateError              what is recorded of the volume
+        +-- UnknownVolume           the ledger has never heard of it
+        +-- AlreadyRegistered       the ledger knows it already, otherwise
+        +-- StateForbids            the recorded state forbids the operation
+        +-- ExpectationConflict     the caller's expectation contradicts the ledger
+        +-- VolumeBusy              another node holds it
+        +-- LedgerUnavailable       the ledger itself cannot be read or written
+
+Every error is a value: its facts are attributes, and it carries ``remedy`` (what the reader should
+do), ``retryable`` and ``grpc_code``. Facts are positional so that errors survive pickling. No
+secret and no unbounded or unprintable text from a disk enters a message.
+"""
+
+from cloudcrypt.errors._base import CloudcryptError, shown
+from cloudcrypt.errors._device import (
+    DeviceBusy,
+    DeviceError,
+    DeviceIOError,
+    DeviceMismatch,
+    DeviceNotBlank,
+    DeviceTooSmall,
+    DeviceUnavailable,
+)
+from cloudcrypt.errors._header import (
+    CapacityRefused,
+    HeaderError,
+    HeaderRefused,
+    IdentityRefused,
+    KeyslotsRefused,
+    ModeRefused,
+    SealRefused,
+    VolumeKeyRefused,
+)
+from cloudcrypt.errors._host import (
+    HostError,
+    HostUnready,
+)
+from cloudcrypt.errors._keys import (
+    DataKeyUnavailable,
+    KeyServiceError,
+    MasterSecretInvalid,
+)
+from cloudcrypt.errors._provider import (
+    AttachedElsewhere,
+    NotFound,
+    ProviderError,
+    ProviderUnavailable,
+    VolumeInUse,
+    WrongVolumeState,
+)
+from cloudcrypt.errors._request import (
+    InvalidRequest,
+    InvalidVolumeId,
+    RequestConflict,
+    RequestError,
+    UnknownProvider,
+    UnsupportedOperation,
+)
+from cloudcrypt.errors._state import (
+    AlreadyRegistered,
+    ExpectationConflict,
+    LedgerUnavailable,
+    StateError,
+    StateForbids,
+    UnknownVolume,
+    VolumeBusy,
+)
+
+__all__ = [
+    "AlreadyRegistered",
+    "AttachedElsewhere",
+    "CapacityRefused",
+    "CloudcryptError",
+    "DataKeyUnavailable",
+    "DeviceBusy",
+    "DeviceError",
+    "DeviceIOError",
+    "DeviceMismatch",
+    "DeviceNotBlank",
+    "DeviceTooSmall",
+    "DeviceUnavailable",
+    "ExpectationConflict",
+    "HeaderError",
+    "HeaderRefused",
+    "HostError",
+    "HostUnready",
+    "IdentityRefused",
+    "InvalidRequest",
+    "InvalidVolumeId",
+    "KeyServiceError",
+    "KeyslotsRefused",
+    "LedgerUnavailable",
+    "MasterSecretInvalid",
+    "ModeRefused",
+    "NotFound",
+    "ProviderError",
+    "ProviderUnavailable",
+    "RequestConflict",
+    "RequestError",
+    "SealRefused",
+    "StateError",
+    "StateForbids",
+    "UnknownProvider",
+    "UnknownVolume",
+    "UnsupportedOperation",
+    "VolumeBusy",
+    "VolumeInUse",
+    "VolumeKeyRefused",
+    "WrongVolumeState",
+    "shown",
+]

@@ -1,0 +1,94 @@
+"""Errors of what is recorded of a volume."""
+
+import attrs
+
+from cloudcrypt.errors._base import CloudcryptError
+
+
+class StateError(CloudcryptError):
+    """What is recorded of the volume."""
+
+    grpc_code = "FAILED_PRECONDITION"
+
+
+@attrs.frozen(str=False)
+class UnknownVolume(StateError):
+    """The ledger has never heard of the volume; unknown is not new."""
+
+    volume_id: str
+
+    advice = (
+        "pass an expectation (mode, generation, UUID, capacity), or say adopt to trust what the "
+        "sealed header says; for a volume just created blank, register it as new first"
+    )
+    grpc_code = "NOT_FOUND"
+
+    text = "volume {volume_id:s} is unknown to the ledger"
+
+
+@attrs.frozen(str=False)
+class AlreadyRegistered(StateError):
+    """The ledger knows the volume already, with other facts."""
+
+    volume_id: str
+    fields: tuple[str, ...]
+
+    advice = "a volume id is registered once; use the record that exists"
+    grpc_code = "ALREADY_EXISTS"
+
+    text = "volume {volume_id:s} is registered already, with other {fields:s}"
+
+
+@attrs.frozen(str=False)
+class StateForbids(StateError):
+    """The recorded state forbids the operation."""
+
+    volume_id: str
+    state: str
+    operation: str
+
+    advice = "finish what the state names first: format a new volume, open one in transition"
+
+    text = "volume {volume_id:s} is recorded as {state:s}, which forbids {operation:s}"
+
+
+@attrs.frozen(str=False)
+class ExpectationConflict(StateError):
+    """The caller's expectation contradicts the ledger."""
+
+    volume_id: str
+    field: str
+    expected: object
+    recorded: object
+
+    advice = "one of the two is wrong: drop the expectation, or correct the ledger knowingly"
+
+    text = "volume {volume_id:s}: {field:s} {expected} is expected, the ledger says {recorded}"
+
+
+@attrs.frozen(str=False)
+class VolumeBusy(StateError):
+    """Another node holds the volume."""
+
+    volume_id: str
+    holder: str
+
+    advice = "close the volume on its holder; if that node is gone for good, release its hold"
+    retryable = True
+    grpc_code = "ABORTED"
+
+    text = "volume {volume_id:s} is held by {holder}"
+
+
+@attrs.frozen(str=False)
+class LedgerUnavailable(StateError):
+    """The ledger itself cannot be read or written; nothing is concluded from its silence."""
+
+    ledger: str
+    reason: str
+
+    advice = "check the ledger's file or store, its permissions and free space"
+    retryable = True
+    grpc_code = "UNAVAILABLE"
+
+    text = "ledger {ledger} is unavailable: {reason:s}"

@@ -1,0 +1,72 @@
+"""The one door to data keys: the `KeyService` protocol and its embedded implementation."""
+
+from typing import Protocol
+
+from cloudcrypt.errors import CloudcryptError, DataKeyUnavailable
+from cloudcrypt.keys.master import MasterSecret
+from cloudcrypt.model import check_volume_id
+from cloudcrypt.secret import Secret
+
+DATA_KEY_SIZE = 32
+"""Bytes of a data key of a volume. Source: Constellation."""
+
+
+class KeyService(Protocol):
+    """What hands out data keys. Safe to use from several threads."""
+
+    def get_data_key(self, key_id: str, length: int) -> Secret:
+        """Return the data key of ``key_id``, ``length`` bytes, the same at every call.
+
+        Raises:
+            KeyServiceError: there is none to be had.
+        """
+        ...
+
+
+class MasterSecretKeyService:
+    """A key service in this process: each data key is derived from a master secret."""
+
+    def __init__(self, master_secret: MasterSecret) -> None:
+        """Use ``master_secret``, which the caller keeps and wipes."""
+        self._master_secret = master_secret
+
+    def get_data_key(self, key_id: str, length: int) -> Secret:
+        """Return the data key of ``key_id``; see `KeyService.get_data_key`.
+
+        Raises:
+            DataKeyUnavailable: the id is empty, or the length is not within 1..8160 bytes, the
+                range of HKDF-SHA256 (RFC 5869).
+        """
+        if not key_id:
+            raise DataKeyUnavailable(key_id, "the key id is empty")
+        if not 1 <= length <= 255 * 32:
+            raise DataKeyUnavailable(key_id, f"no key has {length} bytes")
+        return self._master_secret.data_key(key_id, length)
+
+
+def bound_key_id(volume_id: str) -> str:
+    """Return the key id of a volume whose policy is ``bound``.
+
+    Raises:
+        InvalidVolumeId: the volume id is not one.
+    """
+    return f"cloudcrypt/v1/{check_volume_id(volume_id)}"
+
+
+def get_data_key(service: KeyService, key_id: str) -> Secret:
+    """Return the 32-byte data key of ``key_id`` from ``service``, its length checked.
+
+    Raises:
+        KeyServiceError: the service gave none, or one of another length; a foreign exception of the
+            service becomes `DataKeyUnavailable`, its text left out.
+    """
+    try:
+        key = service.get_data_key(key_id, DATA_KEY_SIZE)
+    except CloudcryptError:
+        raise
+    except Exception as error:
+        raise DataKeyUnavailable(key_id, f"the service failed: {type(error).__name__}") from error
+    if len(key) != DATA_KEY_SIZE:
+        key.wipe()
+        raise DataKeyUnavailable(key_id, f"a key of {len(key)} bytes was given")
+    return key

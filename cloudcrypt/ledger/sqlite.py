@@ -1,0 +1,185 @@
+"""A ledger in one SQLite file, for one host.
+
+Every change is one transaction with full synchronous durability: it is on the disk when the method
+returns. Several threads and processes may use one file.
+"""
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import attrs
+
+from cloudcrypt.errors import AlreadyRegistered, LedgerUnavailable, StateForbids, VolumeBusy
+from cloudcrypt.ledger.record import Holder, Record, State
+from cloudcrypt.model import KeyPolicy, Mode, check_volume_id, origin_from_dict, origin_to_dict
+
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT = 5.0
+"""Seconds to wait for another process; each transaction takes milliseconds."""
+
+_IN_MEMORY = ":memory:"
+
+_SCHEMA = """
+CREATE TABLE volumes (
+    volume_id TEXT PRIMARY KEY,
+    record TEXT NOT NULL
+) STRICT, WITHOUT ROWID
+"""
+
+
+class SqliteLedger:
+    """The ledger of one host; see `cloudcrypt.ledger.Ledger` for its methods."""
+
+    def __init__(self, path: Path | str, *, busy_timeout: float = BUSY_TIMEOUT) -> None:
+        """Open the ledger at ``path``; made with mode 0600 if it does not exist.
+
+        Args:
+            path: the file; its folder is made too.
+            busy_timeout: seconds to wait for another process before `LedgerUnavailable`.
+
+        Raises:
+            LedgerUnavailable: it cannot be opened, or a newer version wrote it.
+        """
+        self._path = str(path)
+        self._lock = threading.Lock()
+        with self._translated():
+            if self._path != _IN_MEMORY:
+                Path(self._path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._db = sqlite3.connect(
+                self._path, timeout=busy_timeout, isolation_level=None, check_same_thread=False
+            )
+            self._db.execute("PRAGMA synchronous = FULL")
+        try:
+            with self._transaction() as db:
+                self._migrate(db)
+        except LedgerUnavailable:
+            self._db.close()
+            raise
+
+    @classmethod
+    def in_memory(cls) -> Self:
+        """Return a ledger that ends with this process: for one command, where nothing is kept."""
+        return cls(_IN_MEMORY)
+
+    def get(self, volume_id: str) -> Record | None:
+        """Return the record of ``volume_id``, or None; see `Ledger.get`."""
+        check_volume_id(volume_id)
+        with self._transaction() as db:
+            return self._get(db, volume_id)
+
+    def add(self, record: Record) -> Record:
+        """Add the first record of a volume; see `Ledger.add`."""
+        check_volume_id(record.volume_id)
+        with self._transaction() as db:
+            found = self._get(db, record.volume_id)
+            if found is None:
+                db.execute("INSERT INTO volumes VALUES (?, ?)", _row(record))
+            elif found != record:
+                raise AlreadyRegistered(record.volume_id, _differing(found, record))
+        return record
+
+    def replace(self, old: Record, new: Record) -> Record:
+        """Put ``new`` in the place of ``old``; see `Ledger.replace`."""
+        with self._transaction() as db:
+            found = self._get(db, old.volume_id)
+            if found != old:
+                state = "changed meanwhile" if found else "unknown"
+                raise StateForbids(old.volume_id, state, f"going to {new.state.value}")
+            identity, text = _row(new)
+            db.execute("UPDATE volumes SET record = ? WHERE volume_id = ?", (text, identity))
+        return new
+
+    def forget(self, volume_id: str) -> None:
+        """Remove the record of a volume; see `Ledger.forget`."""
+        with self._transaction() as db:
+            found = self._get(db, volume_id)
+            if found is not None and found.holder is not None:
+                raise VolumeBusy(volume_id, found.holder.node)
+            db.execute("DELETE FROM volumes WHERE volume_id = ?", (volume_id,))
+
+    def records(self) -> Iterator[Record]:
+        """Yield all records, by volume id."""
+        with self._transaction() as db:
+            rows = db.execute("SELECT volume_id, record FROM volumes ORDER BY volume_id").fetchall()
+        for volume_id, text in rows:
+            yield self._record(volume_id, text)
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        self._db.close()
+
+    def _get(self, db: sqlite3.Connection, volume_id: str) -> Record | None:
+        query = "SELECT record FROM volumes WHERE volume_id = ?"
+        row = db.execute(query, (volume_id,)).fetchone()
+        return None if row is None else self._record(volume_id, row[0])
+
+    def _record(self, volume_id: str, text: str) -> Record:
+        try:
+            record = _from_json(text)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise LedgerUnavailable(self._path, "a record is damaged") from error
+        if record.volume_id != volume_id:
+            raise LedgerUnavailable(self._path, "a record is damaged: it is of another volume")
+        return record
+
+    def _migrate(self, db: sqlite3.Connection) -> None:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            db.execute(_SCHEMA)
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        elif version != SCHEMA_VERSION:
+            raise LedgerUnavailable(self._path, f"it has schema version {version}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._translated():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:  # SQLite itself ends it on some errors, not on others
+                    self._db.execute("ROLLBACK")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise LedgerUnavailable(self._path, str(error)) from error
+
+
+def _differing(found: Record, wanted: Record) -> tuple[str, ...]:
+    names = [field.name for field in attrs.fields(Record)]
+    return tuple(name for name in names if getattr(found, name) != getattr(wanted, name))
+
+
+def _row(record: Record) -> tuple[str, str]:
+    document = attrs.asdict(record, recurse=False) | {
+        "state": record.state.value,
+        "mode": record.mode.value,
+        "policy": record.policy.value,
+        "origin": origin_to_dict(record.origin),
+        "holder": None if record.holder is None else attrs.asdict(record.holder),
+    }
+    return record.volume_id, json.dumps(document)
+
+
+def _from_json(text: str) -> Record:
+    document: dict[str, Any] = json.loads(text)
+    holder = document["holder"]
+    typed = {
+        "state": State(document["state"]),
+        "mode": Mode(document["mode"]),
+        "policy": KeyPolicy(document["policy"]),
+        "origin": origin_from_dict(document["origin"]),
+        "holder": None if holder is None else Holder(**holder),
+    }
+    return Record(**(document | typed))

@@ -1,0 +1,100 @@
+"""The mapper in user space: a mapping lives in this process and dies with it."""
+
+import threading
+
+from cloudcrypt.disk import HostDisk
+from cloudcrypt.errors import DeviceBusy
+from cloudcrypt.luks2 import SectorFile, UnlockedVolume
+from cloudcrypt.luks2.gate import Gate
+from cloudcrypt.luks2.layout import payload_size
+
+
+class UserspaceMapping:
+    """A volume that this process decrypts and encrypts itself."""
+
+    def __init__(
+        self, volume_id: str, disk: HostDisk, volume: UnlockedVolume, *, writable: bool
+    ) -> None:
+        """Take over ``disk`` and the key of ``volume``."""
+        self.volume_id = volume_id
+        self.writable = writable
+        self.disk = disk
+        self.volume = volume
+        self.capacity = volume.header.capacity
+        self._gate = Gate(disk.name)
+
+    @property
+    def size(self) -> int:
+        """Bytes of payload."""
+        return payload_size(self.capacity)
+
+    @property
+    def device_identity(self) -> tuple[int, int]:
+        """Device number and inode of the device below."""
+        return self.disk.identity
+
+    def open(self) -> SectorFile:
+        """Open the payload as a raw binary file of the size it has now."""
+        return SectorFile(
+            self.disk,
+            self.volume,
+            writable=self.writable,
+            capacity=self.capacity,
+            gate=self._gate,
+        )
+
+    def close(self) -> None:
+        """Wait for reads and writes under way, flush, wipe the key and close the device.
+
+        Files of this mapping that are still open raise `DeviceUnavailable` from now on.
+
+        Raises:
+            DeviceIOError: the flush failed; everything is closed all the same.
+        """
+        self._gate.close()
+        try:
+            if self.writable:
+                self.disk.sync()
+        finally:
+            self.volume.volume_key.wipe()
+            self.disk.close()
+
+
+class UserspaceMapper:
+    """Mappings of this process by volume id; see `cloudcrypt.mapper.Mapper`."""
+
+    def __init__(self) -> None:
+        """Start without mappings."""
+        self._mappings: dict[str, UserspaceMapping] = {}
+        self._lock = threading.Lock()
+
+    def activate(
+        self, volume_id: str, disk: HostDisk, volume: UnlockedVolume, *, writable: bool
+    ) -> UserspaceMapping:
+        """Map the volume; see `Mapper.activate`."""
+        mapping = UserspaceMapping(volume_id, disk, volume, writable=writable)
+        mapping.open().close()  # refuses here what cannot be read, not at the first use
+        with self._lock:
+            if volume_id in self._mappings:
+                raise DeviceBusy(disk.name)
+            self._mappings[volume_id] = mapping
+        return mapping
+
+    def get(self, volume_id: str) -> UserspaceMapping | None:
+        """Return the active mapping of the volume, if there is one."""
+        return self._mappings.get(volume_id)
+
+    def resize(self, volume_id: str, capacity: int) -> None:
+        """Let files that are opened from now on reach byte ``capacity``; see `Mapper.resize`."""
+        with self._lock:
+            mapping = self._mappings.get(volume_id)
+            if mapping is not None:
+                mapping.disk.refresh()
+                mapping.capacity = capacity
+
+    def deactivate(self, volume_id: str) -> None:
+        """Flush and remove the mapping; see `Mapper.deactivate`."""
+        with self._lock:
+            mapping = self._mappings.pop(volume_id, None)
+        if mapping is not None:
+            mapping.close()

@@ -1,0 +1,241 @@
+"""The nouns that every part shares: volumes, attachments, snapshots, modes and identities.
+
+All are frozen values. A size is an ``int`` of bytes, a time an aware UTC ``datetime``.
+"""
+
+import enum
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+import attrs
+
+from cloudcrypt.errors import InvalidRequest, InvalidVolumeId
+
+VOLUME_ID_MAX = 128
+_VOLUME_ID = re.compile(r"[A-Za-z0-9._:/@-]{1,128}", re.ASCII)
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+
+
+def check_volume_id(volume_id: str) -> str:
+    """Return ``volume_id`` if it is one: 1 to 128 bytes of ``[A-Za-z0-9._:/@-]``.
+
+    Raises:
+        InvalidVolumeId: it is not.
+    """
+    if _VOLUME_ID.fullmatch(volume_id) is None:
+        raise InvalidVolumeId(volume_id)
+    return volume_id
+
+
+def is_uuid(text: str) -> bool:
+    """Say whether ``text`` is a well-formed lower-case UUID, as LUKS2 headers carry it."""
+    return _UUID.fullmatch(text) is not None
+
+
+class Mode(enum.Enum):
+    """What the encryption of a volume gives; chosen by the caller, never by the disk."""
+
+    CRYPT = "crypt"
+    """Confidentiality: AES-XTS. A changed sector decrypts to noise, without an error."""
+    INTEGRITY = "integrity"
+    """Confidentiality and integrity: AES-XTS with an HMAC-SHA256 tag for each sector."""
+
+
+class KeyPolicy(enum.Enum):
+    """How the keyslot of a volume gets its passphrase; chosen by the caller, never by the disk."""
+
+    BOUND = "bound"
+    """The header is sealed and bound to volume id and generation. For new volumes."""
+    CONSTELLATION = "constellation"
+    """The data key of the header's UUID is the passphrase. For volumes of Constellation."""
+
+
+@attrs.frozen
+class Blank:
+    """The volume was created empty."""
+
+
+@attrs.frozen
+class RestoredFrom:
+    """The volume was made from a snapshot of another volume.
+
+    ``volume_id`` is the volume the snapshot was taken of, ``generation`` the key generation that
+    whoever took it recorded with it.
+    """
+
+    volume_id: str
+    generation: int | None = None
+
+
+@attrs.frozen
+class ClonedFrom:
+    """The volume was copied from another volume directly."""
+
+    volume_id: str
+    generation: int | None = None
+
+
+Origin = Blank | RestoredFrom | ClonedFrom
+
+
+class VolumeState(enum.Enum):
+    """Where a volume is in its life, in the words all clouds can be translated to."""
+
+    CREATING = "creating"
+    AVAILABLE = "available"
+    ATTACHED = "attached"
+    DELETING = "deleting"
+    ERROR = "error"
+
+
+@attrs.frozen
+class Volume:
+    """A block volume as the provider describes it.
+
+    ``id`` is canonical and unique for ever (see docs/reference/volume-ids); ``name`` is the
+    caller's; ``holders`` are the instances it is attached to.
+    """
+
+    id: str
+    name: str
+    size: int
+    state: VolumeState
+    origin: Origin
+    created: datetime
+    holders: tuple[str, ...] = ()
+    labels: Mapping[str, str] = attrs.field(factory=dict, hash=False)
+
+
+@attrs.frozen
+class Snapshot:
+    """A point-in-time copy of a volume; ``size`` is that of the volume then."""
+
+    id: str
+    name: str
+    volume_id: str
+    size: int
+    created: datetime
+    generation: int | None = None
+
+
+@attrs.frozen
+class FilePath:
+    """Identity of a volume that is a file: its path, device number and inode on this host."""
+
+    path: str
+    device: int
+    inode: int
+
+
+DeviceIdentity = FilePath
+"""How the node finds and proves a device. Adapters of clouds add the identities of their buses."""
+
+
+@attrs.frozen
+class Attachment:
+    """What passes from the control plane to the node: one JSON document, without secrets.
+
+    ``size`` is the size of the device in bytes that the node must find.
+    """
+
+    volume_id: str
+    instance: str
+    size: int
+    origin: Origin
+    identity: DeviceIdentity
+
+    def to_json(self) -> str:
+        """Return the attachment as one JSON document."""
+        return json.dumps(
+            {
+                "version": 1,
+                "volume_id": self.volume_id,
+                "instance": self.instance,
+                "size": self.size,
+                "origin": origin_to_dict(self.origin),
+                "identity": {"kind": "file", **attrs.asdict(self.identity)},
+            },
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the attachment that ``text``, made by `to_json`, describes.
+
+        Raises:
+            InvalidRequest: it is not such a document, or of a version this library does not read.
+        """
+        try:
+            document = json.loads(text)
+            identity = dict(document["identity"])
+            if document["version"] != 1 or identity.pop("kind") != "file":
+                raise InvalidRequest("attachment", text, "version 1 with a file identity is read")
+            return cls(
+                volume_id=check_volume_id(document["volume_id"]),
+                instance=str(document["instance"]),
+                size=int(document["size"]),
+                origin=origin_from_dict(document["origin"]),
+                identity=FilePath(**identity),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InvalidRequest("attachment", text, "not an attachment document") from error
+
+
+@attrs.frozen
+class Expectation:
+    """What the caller knows of a volume from a place other than the disk.
+
+    ``None`` means that the caller does not know, and that the check is left to the seal.
+    ``capacity`` is the size in bytes of the whole device, header included.
+    """
+
+    mode: Mode
+    generation: int = 1
+    uuid: str | None = None
+    capacity: int | None = None
+
+
+@attrs.frozen
+class BlockDevice:
+    """A device on this node whose identity was proven. Made by `cloudcrypt.device.locate`.
+
+    ``identity`` is its device number and inode: what is opened later must be the same. None where
+    whoever asks vouches for the path itself.
+    """
+
+    volume_id: str
+    path: Path
+    size: int
+    identity: tuple[int, int] | None = None
+
+
+_ORIGINS: dict[str, type[RestoredFrom | ClonedFrom]] = {
+    "snapshot": RestoredFrom,
+    "clone": ClonedFrom,
+}
+
+
+def origin_to_dict(origin: Origin) -> dict[str, Any]:
+    """Return ``origin`` in the form in which it is stored and sent."""
+    match origin:
+        case Blank():
+            return {"kind": "blank"}
+        case RestoredFrom():
+            return {"kind": "snapshot", **attrs.asdict(origin)}
+        case ClonedFrom():
+            return {"kind": "clone", **attrs.asdict(origin)}
+
+
+def origin_from_dict(document: Mapping[str, Any]) -> Origin:
+    """Return the origin that `origin_to_dict` wrote.
+
+    Raises:
+        KeyError, TypeError: it is not such a form.
+    """
+    fields = dict(document)
+    kind = fields.pop("kind")
+    return Blank() if kind == "blank" else _ORIGINS[kind](**fields)

@@ -1,0 +1,55 @@
+"""From a URL to a provider: adapters register in the entry-point group ``cloudcrypt.providers``.
+
+The name of an entry point is the scheme of its URLs, its object a class or factory with a method
+``from_url``. A package of a third party registers in the same way as the adapters that come with
+cloudcrypt:
+
+    [project.entry-points."cloudcrypt.providers"]
+    local = "cloudcrypt_local:LocalProvider"
+"""
+
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+
+from cloudcrypt.errors import HostUnready, UnknownProvider
+from cloudcrypt.spi import VolumeProvider
+
+GROUP = "cloudcrypt.providers"
+"""The entry-point group."""
+
+
+def providers(adapters: Mapping[str, EntryPoint] | None = None) -> tuple[str, ...]:
+    """Return the schemes that have an adapter, sorted.
+
+    Args:
+        adapters: entry points by scheme; those of the installed packages if it is None.
+    """
+    return tuple(sorted(_installed() if adapters is None else adapters))
+
+
+def open_provider(url: str, *, adapters: Mapping[str, EntryPoint] | None = None) -> VolumeProvider:
+    """Open the provider that ``url`` names, for example ``local:///var/lib/cloudcrypt``.
+
+    Args:
+        url: ``scheme://`` and what the adapter of the scheme understands; no secrets.
+        adapters: entry points by scheme; those of the installed packages if it is None.
+
+    Raises:
+        UnknownProvider: no adapter is registered for the scheme.
+        HostUnready: the adapter needs a package that is not installed.
+        RequestError, ProviderError: as the adapter finds.
+    """
+    known = _installed() if adapters is None else adapters
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme not in known:
+        raise UnknownProvider(url, providers(known))
+    try:
+        provider: VolumeProvider = known[scheme].load().from_url(url)
+    except ImportError as error:
+        what = f"a package that the provider {scheme!r} needs ({error})"
+        raise HostUnready(what, f'pip install "cloudcrypt[{scheme}]"') from error
+    return provider
+
+
+def _installed() -> Mapping[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}

@@ -1,0 +1,265 @@
+"""The story of the node: from a device to a volume that can be read and written.
+
+`Stage` has one verb for each thing that happens to a volume. Every verb is idempotent: called again
+after a crash, it finishes what it began. Opening never formats, and formatting needs a ledger
+record that says the volume is new.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar
+
+from cloudcrypt import luks2, mapper
+from cloudcrypt.disk import FileDisk, OpenDisk
+from cloudcrypt.errors import UnknownVolume
+from cloudcrypt.keys import KeyService
+from cloudcrypt.ledger import Holder, Ledger, Record
+from cloudcrypt.model import BlockDevice, ClonedFrom, Expectation, KeyPolicy, Mode, RestoredFrom
+from cloudcrypt.profiles import PROFILES, Profile
+from cloudcrypt.stage import backup as _backup
+from cloudcrypt.stage import formatting as _formatting
+from cloudcrypt.stage import identity as _identity
+from cloudcrypt.stage import opening as _opening
+from cloudcrypt.stage.formatting import LargeVolumeWarning
+from cloudcrypt.stage.world import Adopt, Trust, World, random_uuid
+
+__all__ = ["Adopt", "LargeVolumeWarning", "Stage", "Trust"]
+
+MappingT = TypeVar("MappingT", bound=mapper.Mapping)
+
+
+class Stage(Generic[MappingT]):
+    """The verbs of the node. Safe to use from several threads, for different volumes."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        keys: KeyService,
+        mapper: mapper.Mapper[MappingT],
+        *,
+        holder: Holder | None = None,
+        profiles: Mapping[KeyPolicy, Profile] = PROFILES,
+        randomness: Callable[[int], bytes] = os.urandom,
+        new_uuid: Callable[[], str] = random_uuid,
+        open_disk: OpenDisk = FileDisk,
+    ) -> None:
+        """Act with these parts.
+
+        Args:
+            ledger: the trust anchor; must lie where the storage provider cannot change it.
+            keys: where data keys come from.
+            mapper: how an unlocked volume becomes readable.
+            holder: who holds the volumes that are opened; by default this host and boot.
+            profiles: what is written and accepted under each policy.
+            randomness: returns that many random bytes.
+            new_uuid: returns a fresh lower-case UUID.
+            open_disk: opens the device at a path.
+        """
+        self._mapper = mapper
+        self._world = World(
+            ledger,
+            keys,
+            holder or Holder.this_host(),
+            profiles,
+            randomness,
+            new_uuid,
+            open_disk,
+        )
+
+    def register_new(
+        self,
+        volume_id: str,
+        *,
+        capacity: int,
+        mode: Mode = Mode.CRYPT,
+        policy: KeyPolicy = KeyPolicy.BOUND,
+    ) -> Record:
+        """Record that a volume was just created blank; the only way to a volume that is new.
+
+        Idempotent: a volume that is registered already, with the same mode and policy, keeps its
+        record, whatever became of it.
+
+        Args:
+            volume_id: the provider's canonical id.
+            capacity: bytes of the device, header included.
+            mode: with integrity or without.
+            policy: how the keyslot gets its passphrase.
+
+        Raises:
+            AlreadyRegistered: the volume has a record with other facts.
+            InvalidRequest: the capacity is too small, or above 256 TiB.
+            LedgerUnavailable: nothing is known to be recorded.
+        """
+        return _formatting.register_new(self._world, volume_id, mode, capacity, policy)
+
+    def format(self, device: BlockDevice) -> Record:
+        """Format a volume that the ledger says is new. Nothing else ever formats.
+
+        Idempotent: a format that was cut short is done again; a volume that is formatted already is
+        verified and left alone. A failure leaves a volume that is new, or to be formatted again.
+
+        Raises:
+            UnknownVolume: the volume was never registered.
+            DeviceNotBlank: the device holds something; nothing was written.
+            DeviceTooSmall, DeviceBusy, DeviceIOError: the device is unfit.
+            UnsupportedOperation: the volume is to have integrity, which this version cannot format.
+            HeaderRefused: the volume is recorded as formatted, and its header is not right.
+        """
+        _formatting.format_volume(self._world, device)
+        return self._record(device.volume_id)
+
+    def open(
+        self,
+        device: BlockDevice,
+        *,
+        policy: KeyPolicy = KeyPolicy.BOUND,
+        trust: Trust | None = None,
+        writable: bool = True,
+    ) -> MappingT:
+        """Verify, unlock and map a volume. Never formats.
+
+        Idempotent: a volume that this mapper has open is returned as it is. A rotation or restore
+        that was cut short is finished first. A failure leaves nothing mapped and nothing held.
+
+        Args:
+            device: a proven device.
+            policy: must be the one the volume was formatted with.
+            trust: for a volume that the ledger does not know: what the caller knows of it, or
+                `Adopt`. It is recorded once the volume has opened. For a volume that the ledger
+                knows it must agree with the record.
+            writable: map for writing, and hold the device exclusively.
+
+        Raises:
+            UnknownVolume: the ledger does not know the volume, and ``trust`` is None.
+            ExpectationConflict: what the caller says contradicts the ledger.
+            HeaderRefused: the header is not what it must be; its ``step`` says where.
+            StateForbids: the volume is not formatted, or must be rebound first.
+            VolumeBusy, DeviceBusy: another node, or process, has it.
+            UnsupportedOperation: the mapper cannot map this mode.
+        """
+        return _opening.open_volume(
+            self._world, self._mapper, device, policy=policy, trust=trust, writable=writable
+        )
+
+    def check(
+        self,
+        device: BlockDevice,
+        *,
+        policy: KeyPolicy = KeyPolicy.BOUND,
+        trust: Trust | None = None,
+    ) -> luks2.UnlockedVolume:
+        """Verify and unlock a volume, and change nothing anywhere; arguments and errors as `open`.
+
+        The caller wipes the key of what is returned: use it as a context manager.
+        """
+        return _opening.check_volume(self._world, device, policy=policy, trust=trust)
+
+    def close(self, volume_id: str) -> None:
+        """Flush and unmap a volume, wipe its key, and give up the hold. Idempotent.
+
+        Raises:
+            DeviceIOError: the flush failed; the volume is unmapped all the same, and stays held
+                until it is closed again.
+        """
+        _opening.close_volume(self._world, self._mapper, volume_id)
+
+    def grow(self, device: BlockDevice) -> Record:
+        """Let a volume, open or not, use all of a device that has become larger. Idempotent.
+
+        Raises:
+            CapacityRefused: the device is smaller than recorded.
+            InvalidRequest: the payload would exceed 256 TiB.
+            UnsupportedOperation: the volume has integrity.
+            UnknownVolume, StateForbids, VolumeBusy: the record forbids it.
+        """
+        _opening.grow_volume(self._world, self._mapper, device)
+        return self._record(device.volume_id)
+
+    def rotate(self, device: BlockDevice, *, generation: int | None = None) -> Record:
+        """Move a closed, bound volume to the next key generation.
+
+        The volume key stays; passphrase and seal change, so that older headers stop verifying. At
+        every crash point the volume opens with exactly one of the two generations, and calling
+        again finishes.
+
+        Args:
+            device: a proven device.
+            generation: the generation to reach; reached already, nothing happens. By default the
+                next one, or the one that an interrupted rotation was on the way to.
+
+        Raises:
+            UnsupportedOperation: the policy is not ``bound``.
+            HeaderRefused: the header is not what it must be.
+            UnknownVolume, StateForbids, VolumeBusy, DeviceBusy: as `open`.
+        """
+        _identity.rotate_volume(self._world, device, generation)
+        return self._record(device.volume_id)
+
+    def rebind(
+        self,
+        device: BlockDevice,
+        origin: RestoredFrom | ClonedFrom,
+        *,
+        expectation: Expectation | None = None,
+    ) -> Record:
+        """Give a restored or cloned bound volume its own UUID, passphrase and seal.
+
+        It is verified as a volume of ``origin`` first. The volume key stays the same as the
+        origin's (see the threat model). At every crash point it is one of the two, and calling
+        again finishes.
+
+        Args:
+            device: the copy, under its own volume id.
+            origin: what it is a copy of.
+            expectation: what the origin's header was when the copy was taken; by default what the
+                ledger says of the origin, and the generation that ``origin`` names.
+
+        Raises:
+            UnknownVolume: the ledger does not know the origin, and no expectation is given.
+            UnsupportedOperation: the origin's policy is not ``bound``.
+            HeaderRefused: the copy is not one of the origin.
+            StateForbids: the volume id is in use for something else.
+        """
+        _identity.rebind_volume(self._world, device, origin, expectation)
+        return self._record(device.volume_id)
+
+    def backup_header(
+        self,
+        device: BlockDevice,
+        *,
+        policy: KeyPolicy = KeyPolicy.BOUND,
+        trust: Trust | None = None,
+    ) -> bytes:
+        """Return the verified header as 16 MiB; everything unverified in it is zero.
+
+        It holds no plaintext key, but whoever has it and the data key opens the volume.
+
+        Raises:
+            As `open`, except that nothing is unlocked.
+        """
+        return _backup.backup_header(self._world, device, policy=policy, trust=trust)
+
+    def restore_header(
+        self,
+        device: BlockDevice,
+        backup: bytes,
+        *,
+        policy: KeyPolicy = KeyPolicy.BOUND,
+        trust: Trust | None = None,
+    ) -> Record:
+        """Put a header backup back, after it has passed every check and opened. Idempotent.
+
+        A backup of an older generation is refused. A bound header that is whole stays usable until
+        the restored one is complete; calling again after a crash finishes.
+
+        Raises:
+            As `open`, for the backup in the place of the disk.
+        """
+        _backup.restore_header(self._world, device, backup, policy=policy, trust=trust)
+        return self._record(device.volume_id)
+
+    def _record(self, volume_id: str) -> Record:
+        record = self._world.ledger.get(volume_id)
+        if record is None:  # forgotten by somebody while the verb ran
+            raise UnknownVolume(volume_id)
+        return record

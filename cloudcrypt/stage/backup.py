@@ -1,0 +1,113 @@
+"""Header backups: what was verified, as 16 MiB that stock cryptsetup restores too."""
+
+import attrs
+
+from cloudcrypt import luks2
+from cloudcrypt.disk import Disk
+from cloudcrypt.errors import HeaderRefused, InvalidRequest, StateForbids
+from cloudcrypt.ledger import Record, State
+from cloudcrypt.luks2 import layout
+from cloudcrypt.model import BlockDevice, KeyPolicy
+from cloudcrypt.profiles import LAYOUTS
+from cloudcrypt.stage.reading import known, made_whole, settle, verified
+from cloudcrypt.stage.world import Adopt, Trust, World, held
+
+
+class BackupDisk:
+    """A header backup seen as the disk it was taken of; it is never written."""
+
+    def __init__(self, content: bytes, size: int) -> None:
+        """Take the 16 MiB of a backup and the size in bytes of the disk.
+
+        Raises:
+            InvalidRequest: the content has another length.
+        """
+        if len(content) != layout.DATA_OFFSET:
+            rule = f"exactly {layout.DATA_OFFSET} bytes, the header of one volume"
+            raise InvalidRequest("length of the header backup", len(content), rule)
+        self._content = content
+        self.size = size
+        self.name = "the header backup"
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill ``buffer`` from byte ``offset``."""
+        buffer[:] = self._content[offset : offset + len(buffer)]
+
+
+def backup_header(
+    world: World, device: BlockDevice, *, policy: KeyPolicy, trust: Trust | None
+) -> bytes:
+    """Return the verified header of a volume as 16 MiB."""
+    record, in_ledger = known(world, device, policy, trust)
+    if record.state is not State.READY:
+        raise StateForbids(record.volume_id, record.state.value, "a header backup")
+    with world.open_device(device, writable=False) as disk:
+        adopt = isinstance(trust, Adopt) and not in_ledger
+        header, keys = verified(world, disk, record, adopt=adopt)
+    with keys:
+        return luks2.serialise(header, world.randomness).to_bytes()
+
+
+def restore_header(
+    world: World,
+    device: BlockDevice,
+    backup: bytes,
+    *,
+    policy: KeyPolicy,
+    trust: Trust | None,
+) -> Record:
+    """Put a header backup back, after it has passed every check and opened."""
+    record, in_ledger = known(world, device, policy, trust)
+    if record.state not in (State.READY, State.RESTORING):
+        raise StateForbids(record.volume_id, record.state.value, "restoring a header")
+    with world.open_device(device, writable=True) as disk:
+        source = BackupDisk(backup, disk.size)
+        adopt = isinstance(trust, Adopt) and not in_ledger
+        header, keys = verified(world, source, record, adopt=adopt)
+        with keys, luks2.unlock(header, keys.passphrase) as volume:
+            if not in_ledger:
+                found = attrs.evolve(record, uuid=header.uuid, generation=header.generation)
+                record = world.ledger.add(found)
+            with held(world, record) as record:
+                return _restore(world, disk, record, volume, keys)
+
+
+def _restore(
+    world: World,
+    disk: Disk,
+    record: Record,
+    volume: luks2.UnlockedVolume,
+    keys: luks2.HeaderKeys,
+) -> Record:
+    current = _current(world, disk, record)
+    if current is not None and current.metadata == volume.header.metadata:
+        return world.ledger.replace(record, attrs.evolve(record, state=State.READY))
+    restoring = world.ledger.replace(record, attrs.evolve(record, state=State.RESTORING))
+    if record.policy is KeyPolicy.CONSTELLATION:
+        luks2.serialise(volume.header, world.randomness).write_to(disk)
+        verified(world, disk, restoring)[1].passphrase.wipe()
+        return world.ledger.replace(restoring, attrs.evolve(restoring, state=State.READY))
+    offset, newer_than = volume.header.keyslot.area.offset, 0
+    if current is not None:  # leave what opens now whole until the new header is complete
+        offset = LAYOUTS[record.mode].other_offset(current.keyslot.area.offset)
+        newer_than = current.seqid
+    image = luks2.rewrap(
+        volume, keys, area_offset=offset, newer_than=newer_than, randomness=world.randomness
+    )
+    image.write_to(disk)
+    return settle(world, disk, restoring)
+
+
+def _current(world: World, disk: Disk, record: Record) -> luks2.VerifiedHeader | None:
+    """Return the header on the disk if it is whole; what is damaged is to be replaced.
+
+    What an earlier restore left behind is made whole first: its only good copy is not overwritten.
+    """
+    try:
+        if record.state is State.RESTORING and record.policy is KeyPolicy.BOUND:
+            return made_whole(world, disk, record)
+        header, keys = verified(world, disk, record)
+    except HeaderRefused:
+        return None
+    with keys:
+        return header

@@ -1,0 +1,126 @@
+"""Opening, checking, growing and closing volumes. Opening never formats."""
+
+from contextlib import ExitStack
+from typing import TypeVar
+
+import attrs
+
+from cloudcrypt import luks2
+from cloudcrypt.errors import (
+    CapacityRefused,
+    DeviceMismatch,
+    DeviceUnavailable,
+    StateForbids,
+    UnknownVolume,
+    UnsupportedOperation,
+)
+from cloudcrypt.ledger import Record, State
+from cloudcrypt.luks2 import Step
+from cloudcrypt.mapper import Mapper, Mapping
+from cloudcrypt.model import BlockDevice, KeyPolicy, Mode
+from cloudcrypt.stage.formatting import check_capacity
+from cloudcrypt.stage.reading import known, settle, unlocked
+from cloudcrypt.stage.world import Adopt, Trust, World, held, hold, release
+
+MappingT = TypeVar("MappingT", bound=Mapping)
+
+
+def open_volume(
+    world: World,
+    mapper: Mapper[MappingT],
+    device: BlockDevice,
+    *,
+    policy: KeyPolicy,
+    trust: Trust | None,
+    writable: bool,
+) -> MappingT:
+    """Verify, unlock and map a volume; a mapping that is active already is returned."""
+    record, in_ledger = known(world, device, policy, trust)
+    _require_formatted(record)
+    active = mapper.get(device.volume_id)
+    if active is not None:
+        return _same(active, device, writable=writable)
+    with ExitStack() as undo:
+        if in_ledger:
+            was_held = record.holder == world.holder
+            record = hold(world, record)
+            if not was_held:
+                undo.callback(release, world, record.volume_id)
+        disk = undo.enter_context(world.open_device(device, writable=writable))
+        if record.state is not State.READY and writable:
+            record = settle(world, disk, record)
+        adopt = isinstance(trust, Adopt) and not in_ledger
+        volume = undo.enter_context(unlocked(world, disk, record, adopt=adopt))
+        if not in_ledger:
+            _remember(world, record, volume.header)
+            undo.callback(release, world, record.volume_id)
+        mapping = mapper.activate(device.volume_id, disk, volume, writable=writable)
+        undo.pop_all()
+    return mapping
+
+
+def check_volume(
+    world: World, device: BlockDevice, *, policy: KeyPolicy, trust: Trust | None
+) -> luks2.UnlockedVolume:
+    """Verify and unlock a volume without changing anything, on the disk or in the ledger."""
+    record, in_ledger = known(world, device, policy, trust)
+    _require_formatted(record)
+    with world.open_device(device, writable=False) as disk:
+        adopt = isinstance(trust, Adopt) and not in_ledger
+        return unlocked(world, disk, record, adopt=adopt)
+
+
+def close_volume(world: World, mapper: Mapper[MappingT], volume_id: str) -> None:
+    """Flush and remove the mapping, and give up the hold."""
+    mapper.deactivate(volume_id)
+    release(world, volume_id)
+
+
+def grow_volume(world: World, mapper: Mapper[MappingT], device: BlockDevice) -> Record:
+    """Let a volume, open or not, use all of its device."""
+    record = world.ledger.get(device.volume_id)
+    if record is None:
+        raise UnknownVolume(device.volume_id)
+    if record.state is not State.READY:
+        raise StateForbids(record.volume_id, record.state.value, "grow")
+    if record.mode is Mode.INTEGRITY:
+        raise UnsupportedOperation(
+            "growing a volume with integrity",
+            "restore its content to a larger volume; Constellation does not expand such volumes",
+        )
+    if device.size < record.capacity:
+        found, expected = {"device size": device.size}, f"at least {record.capacity}"
+        raise CapacityRefused(int(Step.CAPACITY), Step.CAPACITY.name, found, expected)
+    if device.size > record.capacity:
+        check_capacity(device.size)
+        with held(world, record) as record:
+            record = world.ledger.replace(record, attrs.evolve(record, capacity=device.size))
+    mapper.resize(device.volume_id, record.capacity)
+    return record
+
+
+def _require_formatted(record: Record) -> None:
+    unsealed = record.policy is KeyPolicy.CONSTELLATION and record.state is State.RESTORING
+    if unsealed or record.state in (State.NEW, State.FORMATTING, State.REBINDING):
+        raise StateForbids(record.volume_id, record.state.value, "open")
+
+
+def _same(active: MappingT, device: BlockDevice, *, writable: bool) -> MappingT:
+    """Return the active mapping if it is what is asked for."""
+    try:
+        status = device.path.stat()
+    except OSError as error:
+        raise DeviceUnavailable(str(device.path), error.strerror or "unknown error") from error
+    found = (status.st_dev, status.st_ino)
+    if found != active.device_identity:
+        raise DeviceMismatch(str(device.path), found, active.device_identity)
+    if writable and not active.writable:
+        raise StateForbids(active.volume_id, "open for reading", "open for writing")
+    return active
+
+
+def _remember(world: World, record: Record, header: luks2.VerifiedHeader) -> None:
+    """Record a volume that the caller vouched for, now that it has opened."""
+    world.ledger.add(
+        attrs.evolve(record, uuid=header.uuid, generation=header.generation, holder=world.holder)
+    )

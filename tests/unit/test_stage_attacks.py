@@ -1,0 +1,244 @@
+"""What the storage provider may try against a volume in use, as the stage meets it.
+
+The rows are those of docs/reference/attacks.md; the header's own are in test_luks2_attacks.py.
+"""
+
+import shutil
+from pathlib import Path
+
+import attrs
+import pytest
+
+from cloudcrypt.disk import FileDisk
+from cloudcrypt.errors import (
+    CapacityRefused,
+    HeaderRefused,
+    IdentityRefused,
+    SealRefused,
+    UnsupportedOperation,
+    VolumeKeyRefused,
+)
+from cloudcrypt.keys import KeyService, bound_key_id, get_data_key
+from cloudcrypt.ledger import State
+from cloudcrypt.luks2 import HeaderKeys, build, derive, layout, new_volume_key
+from cloudcrypt.model import BlockDevice, ClonedFrom, KeyPolicy, Mode
+from cloudcrypt.secret import Secret
+from cloudcrypt.sizes import KIB, MIB
+from cloudcrypt.stage import Adopt
+from cloudcrypt_testing.headers import FIELDS, MetadataCopy
+from tests.unit.nodes import (
+    CONTENT,
+    OTHER,
+    OTHER_UUID,
+    PROFILES,
+    SIZE,
+    VOLUME,
+    Node,
+    empty_folder,
+    key_service,
+    read_header,
+    write_bytes,
+)
+
+# --- the key service gives another key ---
+
+
+class WrongKey:
+    """A key service that gives the data key of another volume."""
+
+    def __init__(self, service: KeyService, instead: str) -> None:
+        self.service = service
+        self.instead = instead
+
+    def get_data_key(self, key_id: str, length: int) -> Secret:
+        assert key_id != self.instead
+        return self.service.get_data_key(self.instead, length)
+
+
+@pytest.mark.parametrize(
+    ("policy", "error"),
+    [(KeyPolicy.BOUND, SealRefused), (KeyPolicy.CONSTELLATION, VolumeKeyRefused)],
+)
+@pytest.mark.parametrize(
+    "keys", [WrongKey(key_service(), "another"), key_service(1)], ids=["key", "master secret"]
+)
+def test_a_wrong_key_is_refused(
+    node: Node, policy: KeyPolicy, error: type[HeaderRefused], keys: KeyService
+) -> None:
+    device = node.formatted(policy=policy)
+    before = device.path.read_bytes()
+    mistaken = node.again(keys=keys)
+    with pytest.raises(error):
+        mistaken.stage.open(device, policy=policy)
+    assert (None, None) == (mistaken.mapper.get(VOLUME), node.record().holder)
+    assert before == device.path.read_bytes()
+
+
+# --- the cloud swaps disks ---
+
+
+def test_two_volumes_that_were_swapped_are_refused(node: Node) -> None:
+    one, two = node.formatted(VOLUME), node.formatted(OTHER)
+    swapped = one.path.read_bytes(), two.path.read_bytes()
+    two.path.write_bytes(swapped[0])
+    one.path.write_bytes(swapped[1])
+    for device in (one, two):
+        with pytest.raises(HeaderRefused):
+            node.stage.open(device)
+
+
+def test_a_swap_is_refused_by_the_seal_where_nothing_is_recorded(
+    node: Node, tmp_path: Path
+) -> None:
+    one, two = node.formatted(VOLUME), node.formatted(OTHER)
+    stranger = node.again(base=empty_folder(tmp_path))
+    with pytest.raises(SealRefused):
+        stranger.stage.open(attrs.evolve(one, path=two.path), trust=Adopt(Mode.CRYPT))
+
+
+def test_constellation_volumes_that_were_swapped_are_refused_by_the_recorded_uuid(
+    node: Node,
+) -> None:
+    policy = KeyPolicy.CONSTELLATION
+    one, two = node.formatted(VOLUME, policy=policy), node.formatted(OTHER, policy=policy)
+    with pytest.raises(IdentityRefused):
+        node.stage.open(attrs.evolve(one, path=two.path), policy=policy)
+
+
+def test_a_device_that_shrank_is_refused(node: Node) -> None:
+    node.formatted(size=SIZE + MIB)
+    with pytest.raises(CapacityRefused):
+        node.stage.open(node.resize(VOLUME, SIZE))
+    assert CONTENT == node.content(node.resize(VOLUME, SIZE + MIB))
+
+
+def test_a_device_that_ends_within_the_header_is_refused(node: Node) -> None:
+    node.formatted()
+    with pytest.raises(HeaderRefused):
+        node.stage.open(node.resize(VOLUME, 64 * KIB))
+
+
+def test_a_changed_keyslot_area_is_refused(node: Node) -> None:
+    device = node.formatted()
+    write_bytes(device, layout.KEYSLOTS_OFFSET + 12345, b"\xff\x00\xff")
+    with pytest.raises(SealRefused):
+        node.stage.open(device)
+
+
+# --- a copy shares the volume key of its origin (row 43) ---
+
+
+def test_a_clone_has_its_own_identity_and_the_volume_key_of_its_origin(node: Node) -> None:
+    origin = node.formatted()
+    shutil.copyfile(origin.path, node.path(OTHER))
+    clone = node.device(OTHER)
+    node.stage.rebind(clone, ClonedFrom(VOLUME))
+    with node.stage.check(origin) as one, node.stage.check(clone) as two:
+        assert one.header.uuid != two.header.uuid
+        assert one.header.metadata.tokens != two.header.metadata.tokens
+        # This is the price of not rewriting the data: where both hold the same plaintext at the
+        # same place, they hold the same ciphertext.
+        assert one.volume_key == two.volume_key
+    assert CONTENT == node.content(origin)
+    assert CONTENT == node.content(clone)
+
+
+# --- what a disk says is not sent to a key service unless it is harmless ---
+
+
+class RecordingKeys:
+    """A key service that remembers for which ids it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def get_data_key(self, key_id: str, length: int) -> Secret:
+        self.asked.append(key_id)
+        return key_service().get_data_key(key_id, length)
+
+
+def with_uuid(header: bytes, uuid: bytes) -> bytes:
+    """Return the header with another UUID, its checksums right."""
+    offset, length = FIELDS["uuid"]
+    copies: list[bytes] = []
+    for start in (0, layout.SECONDARY_OFFSET):
+        copy = MetadataCopy.of(header[start : start + layout.METADATA_SIZE])
+        copy.binary[offset : offset + length] = uuid.ljust(length, b"\0")
+        copies.append(copy.to_bytes())
+    return b"".join(copies)
+
+
+@pytest.mark.parametrize(
+    "uuid", [b"measurementSecret", b"", b"../../etc", b"0F1E2D3C-4B5A-4697-8877-665544332211"]
+)
+def test_what_is_no_uuid_becomes_no_key_id(node: Node, uuid: bytes, tmp_path: Path) -> None:
+    device = node.formatted(policy=KeyPolicy.CONSTELLATION)
+    write_bytes(device, 0, with_uuid(read_header(device), uuid))
+    keys = RecordingKeys()
+    stranger = node.again(base=empty_folder(tmp_path), keys=keys)
+    with pytest.raises(HeaderRefused):
+        stranger.stage.open(device, policy=KeyPolicy.CONSTELLATION, trust=Adopt(Mode.CRYPT))
+    assert [] == keys.asked
+
+
+def test_the_key_id_of_a_bound_volume_is_never_taken_from_the_disk(node: Node) -> None:
+    device = node.formatted()
+    write_bytes(device, 0, with_uuid(read_header(device), OTHER_UUID.encode()))
+    keys = RecordingKeys()
+    with pytest.raises(HeaderRefused):
+        node.again(keys=keys).stage.open(device)
+    assert [bound_key_id(VOLUME)] == keys.asked
+
+
+# --- integrity: headers are written, verified and unlocked; the data is not touched yet ---
+
+
+def with_integrity(node: Node) -> BlockDevice:
+    """Make a volume whose header is as a formatting with integrity would have left it."""
+    device = node.blank(mode=Mode.INTEGRITY)
+    uuid = "11111111-2222-4333-8444-555555555555"
+    data_key = get_data_key(key_service(), bound_key_id(VOLUME))
+    bound = derive(data_key, VOLUME, 1)
+    keys = HeaderKeys(bound.passphrase, bound.seal)
+    profile = PROFILES[KeyPolicy.BOUND]
+    image = build(profile, Mode.INTEGRITY, uuid, new_volume_key(Mode.INTEGRITY), keys)
+    with FileDisk(device.path, writable=True) as disk:
+        image.write_to(disk)
+    node.ledger.replace(node.record(), attrs.evolve(node.record(), state=State.READY, uuid=uuid))
+    return device
+
+
+def test_the_header_of_an_integrity_volume_is_verified_and_unlocked(node: Node) -> None:
+    device = with_integrity(node)
+    with node.stage.check(device) as volume:
+        assert (Mode.INTEGRITY, 96) == (volume.header.mode, len(volume.volume_key))
+    assert layout.DATA_OFFSET == len(node.stage.backup_header(device))
+
+
+def test_the_data_of_an_integrity_volume_is_not_mapped_in_user_space(node: Node) -> None:
+    device = with_integrity(node)
+    with pytest.raises(UnsupportedOperation):
+        node.stage.open(device)
+    assert (None, None) == (node.mapper.get(VOLUME), node.record().holder)
+
+
+def test_an_integrity_volume_rotates(node: Node) -> None:
+    device = with_integrity(node)
+    assert node.stage.rotate(device).generation == 2
+    with node.stage.check(device) as volume:
+        assert volume.header.generation == 2
+
+
+def test_an_integrity_volume_is_not_grown(node: Node) -> None:
+    with_integrity(node)
+    with pytest.raises(UnsupportedOperation):
+        node.stage.grow(node.resize(VOLUME, SIZE + MIB))
+    assert node.record().capacity == SIZE
+
+
+def test_integrity_is_not_dropped_by_whoever_writes_the_disk(node: Node) -> None:
+    device = with_integrity(node)
+    plain = node.formatted(OTHER)
+    device.path.write_bytes(plain.path.read_bytes())
+    with pytest.raises(HeaderRefused):
+        node.stage.check(device)
