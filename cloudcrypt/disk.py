@@ -123,8 +123,8 @@ def read(disk: ReadableDisk, offset: int, length: int) -> bytes:
 class FileDisk:
     """An image file or a block device.
 
-    Opened for writing it is locked against every other cloudcrypt process on this host, opened for
-    reading against writers.
+    Opened for writing it is locked against every other cloudcrypt process on this host, a block
+    device also against its use by the kernel; opened for reading it is locked against writers.
     """
 
     def __init__(self, path: Path | str, *, writable: bool = False) -> None:
@@ -133,13 +133,18 @@ class FileDisk:
         Raises:
             DeviceUnavailable: it does not exist, may not be opened, or is neither a regular file
                 nor a block device.
-            DeviceBusy: another process has it open in a way that excludes this one.
+            DeviceBusy: another process has it open in a way that excludes this one; a block
+                device that is to be written is mounted, mapped or held otherwise.
         """
         self._path = str(path)
         flags = os.O_CLOEXEC | os.O_NONBLOCK | (os.O_RDWR if writable else os.O_RDONLY)
         try:
+            if writable and stat.S_ISBLK(Path(path).stat().st_mode):
+                flags |= os.O_EXCL  # open(2): fails if the kernel has the block device in use
             self._fd = os.open(self._path, flags)
         except OSError as error:
+            if error.errno == errno.EBUSY:
+                raise DeviceBusy(self._path) from error
             raise DeviceUnavailable(self._path, error.strerror or "unknown error") from error
         try:
             self._size = self._admit(writable=writable)

@@ -107,7 +107,7 @@ class Volume:
     origin: Origin
     created: datetime
     holders: tuple[str, ...] = ()
-    labels: Mapping[str, str] = attrs.field(factory=dict, hash=False)
+    labels: Mapping[str, str] = attrs.field(factory=dict[str, str], hash=False)
 
 
 @attrs.frozen
@@ -171,15 +171,17 @@ class Attachment:
         """
         try:
             document = json.loads(text)
-            identity = dict(document["identity"])
-            if document["version"] != 1 or identity.pop("kind") != "file":
+            identity = document["identity"]
+            if document["version"] != 1 or identity["kind"] != "file":
                 raise InvalidRequest("attachment", text, "version 1 with a file identity is read")
             return cls(
                 volume_id=check_volume_id(document["volume_id"]),
                 instance=str(document["instance"]),
                 size=int(document["size"]),
                 origin=origin_from_dict(document["origin"]),
-                identity=FilePath(**identity),
+                identity=FilePath(
+                    str(identity["path"]), int(identity["device"]), int(identity["inode"])
+                ),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidRequest("attachment", text, "not an attachment document") from error

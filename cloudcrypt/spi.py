@@ -85,7 +85,7 @@ class CreateVolume(Intent[Volume]):
     kind: str | None = None
     iops: int | None = None
     throughput: int | None = None
-    labels: Mapping[str, str] = attrs.field(factory=dict, hash=False)
+    labels: Mapping[str, str] = attrs.field(factory=dict[str, str], hash=False)
 
 
 @attrs.frozen

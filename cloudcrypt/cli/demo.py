@@ -6,7 +6,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -72,7 +72,7 @@ class _World:
 
 
 @contextmanager
-def _world(provider: spi.VolumeProvider, base: Path) -> Iterator[_World]:
+def _world(provider: spi.VolumeProvider, base: Path) -> Generator[_World]:
     secret = MasterSecret.from_bytes(
         bytearray(secrets.token_bytes(32)), bytearray(secrets.token_bytes(32))
     )

@@ -24,6 +24,7 @@ _SDKS = {
     "azure": ("azure.mgmt.compute", "azure.identity"),
     "keyservice": ("grpc", "google.protobuf"),
 }
+_ROOT = Path("/")
 _NEEDED = CLOUDCRYPT_V1.write.memory * KIB
 
 
@@ -52,7 +53,7 @@ def doctor(context: click.Context) -> None:
 def examine(
     find_spec: Callable[[str], object] = importlib.util.find_spec,
     find_library: Callable[[str], str | None] = ctypes.util.find_library,
-    root: Path = Path("/"),
+    root: Path = _ROOT,
 ) -> Iterator[Check]:
     """Yield every check of this host.
 

@@ -2,7 +2,7 @@
 
 import functools
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -134,10 +134,10 @@ def image_command(command: Callable[..., None]) -> Callable[..., None]:
 @contextmanager
 def node(
     known: Known, image: Path, master_secret_path: str, ledger_path: str | None
-) -> Iterator[Node]:
+) -> Generator[Node]:
     """Yield the node plane for one image; the master secret is wiped afterwards."""
     with FileDisk(image) as disk:
-        device = BlockDevice(known.volume_id, image, disk.size)
+        device = BlockDevice(known.volume_id, image, disk.size, disk.identity)
     kept = None if ledger_path is None else SqliteLedger(ledger_path)
     with (
         closing(kept or SqliteLedger.in_memory()) as ledger,
@@ -148,7 +148,7 @@ def node(
 
 
 @contextmanager
-def master_secret(path: str) -> Iterator[MasterSecret]:
+def master_secret(path: str) -> Generator[MasterSecret]:
     """Yield the master secret of a file; no core file will hold it, and it is wiped afterwards."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     secret = MasterSecret.from_file(path)

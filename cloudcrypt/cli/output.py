@@ -2,9 +2,9 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import click
 from rich.console import Console
@@ -137,7 +137,7 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress(what: str, total: int) -> Generator[Callable[[int], None]]:
     """Yield a function that is told of every so many bytes done, and shows it on standard error.
 
     A bar on a terminal; else a line for each tenth, or nothing if ``total`` is 0, for unknown;
@@ -170,14 +170,13 @@ def _lines(what: str, total: int) -> Callable[[int], None]:
 
 
 def _plain(value: object) -> str:
-    match value:
-        case None:
-            return "-"
-        case bool():
-            return "yes" if value else "no"
-        case Mapping():
-            return ", ".join(f"{key}={_plain(item)}" for key, item in value.items()) or "-"
-        case list() | tuple():
-            return ", ".join(map(_plain, value)) or "-"
-        case _:
-            return str(value)
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        items = cast("dict[str, object]", value).items()
+        return ", ".join(f"{key}={_plain(item)}" for key, item in items) or "-"
+    if isinstance(value, list):
+        return ", ".join(map(_plain, cast("list[object]", value))) or "-"
+    return str(value)

@@ -3,7 +3,7 @@
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -18,7 +18,7 @@ from cloudcrypt.model import BlockDevice
 
 
 @contextmanager
-def write_new(path: str) -> Iterator[IO[bytes]]:
+def write_new(path: str) -> Generator[IO[bytes]]:
     """Yield a new file that only its owner reads; it is durable afterwards, or gone.
 
     Raises:

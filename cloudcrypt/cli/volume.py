@@ -226,7 +226,7 @@ def volume_dict(item: Volume) -> dict[str, object]:
 
 
 def _snapshot_dict(item: Snapshot) -> dict[str, object]:
-    return attrs.asdict(item) | {"created": item.created.isoformat()}
+    return {**attrs.asdict(item), "created": item.created.isoformat()}
 
 
 def _attachment_dict(item: Attachment) -> dict[str, object]:

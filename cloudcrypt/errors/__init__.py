@@ -23,6 +23,7 @@
     +-- HeaderError             what the disk says about itself
     |   +-- HeaderRefused           a numbered step of the verification refused it
     |       +-- KeyslotsRefused         not exactly keyslot 0
+    |       +-- KdfRefused              Argon2id would cost more than the profile allows
     |       +-- ModeRefused             the header is of the other mode
     |       +-- IdentityRefused         another UUID or generation than expected
     |       +-- CapacityRefused         the device is smaller than recorded
@@ -61,6 +62,7 @@ from cloudcrypt.errors._header import (
     HeaderError,
     HeaderRefused,
     IdentityRefused,
+    KdfRefused,
     KeyslotsRefused,
     ModeRefused,
     SealRefused,
@@ -122,6 +124,7 @@ __all__ = [
     "IdentityRefused",
     "InvalidRequest",
     "InvalidVolumeId",
+    "KdfRefused",
     "KeyServiceError",
     "KeyslotsRefused",
     "LedgerUnavailable",

@@ -1,6 +1,6 @@
 """The root of the error tree, and how a message is made of facts."""
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import attrs
 
@@ -25,7 +25,10 @@ class _Fact:
     def __format__(self, spec: str) -> str:
         if spec != "s":
             return shown(self.value)
-        return ", ".join(self.value) or "-" if isinstance(self.value, tuple) else str(self.value)
+        value = self.value
+        if isinstance(value, tuple):
+            return ", ".join(map(str, cast("tuple[object, ...]", value))) or "-"
+        return str(value)
 
 
 @attrs.frozen(str=False)

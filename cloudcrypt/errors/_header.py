@@ -43,6 +43,18 @@ class KeyslotsRefused(HeaderRefused):
 
 
 @attrs.frozen(str=False)
+class KdfRefused(HeaderRefused):
+    """The cost of Argon2id is beyond the profile; it was not paid."""
+
+    advice = (
+        "somebody tampered with the header; or, under the policy constellation, a fast host wrote "
+        "it: then lower the cost, twice so that the keyslot returns to its place: 'cryptsetup "
+        "luksConvertKey --pbkdf argon2id --pbkdf-memory 65536 --pbkdf-parallel 4 "
+        "--pbkdf-force-iterations 4 IMAGE'"
+    )
+
+
+@attrs.frozen(str=False)
 class ModeRefused(HeaderRefused):
     """The header is of the other mode (with or without integrity) than the caller asked for."""
 

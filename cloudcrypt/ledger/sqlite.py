@@ -8,7 +8,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -138,7 +138,7 @@ class SqliteLedger:
             raise LedgerUnavailable(self._path, f"it has schema version {version}")
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Generator[sqlite3.Connection]:
         with self._lock, self._translated():
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -149,7 +149,7 @@ class SqliteLedger:
                     self._db.execute("ROLLBACK")
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self) -> Generator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -175,7 +175,7 @@ def _row(record: Record) -> tuple[str, str]:
 def _from_json(text: str) -> Record:
     document: dict[str, Any] = json.loads(text)
     holder = document["holder"]
-    typed = {
+    typed: dict[str, Any] = {
         "state": State(document["state"]),
         "mode": Mode(document["mode"]),
         "policy": KeyPolicy(document["policy"]),

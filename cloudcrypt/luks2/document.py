@@ -211,9 +211,10 @@ class _Fields:
         value = self.take(field)
         if not isinstance(value, list):
             self.refuse(field, value, "an array of ids")
-        ids = tuple(item for item in cast("list[object]", value) if isinstance(item, str))
-        if len(ids) != len(cast("list[object]", value)):
-            self.refuse(field, value, "an array of ids")
+        items = cast("list[object]", value)
+        ids = tuple(item for item in items if isinstance(item, str))
+        if len(ids) != len(items):
+            self.refuse(field, items, "an array of ids")
         return ids
 
     def kind(self, field: str, *known: str) -> None:
@@ -351,13 +352,14 @@ def _segment_json(segment: CryptSegment | IntegritySegment) -> Json:
         "sector_size": segment.sector_size,
     }
     if isinstance(segment, IntegritySegment):
-        value["integrity"] = {
+        integrity: Json = {
             "type": segment.integrity,
             "journal_encryption": segment.journal_encryption,
             "journal_integrity": segment.journal_integrity,
         }
         if segment.key_size is not None:
-            value["integrity"]["key_size"] = segment.key_size
+            integrity["key_size"] = segment.key_size
+        value["integrity"] = integrity
     return value
 
 

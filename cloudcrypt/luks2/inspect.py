@@ -6,6 +6,7 @@ on after the first deviation, and never raises for what it finds.
 
 import struct
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import attrs
 
@@ -134,11 +135,9 @@ def _is_uuid(found: object) -> bool:
 
 
 def _claimed_mode(value: object) -> Mode:
-    match value:
-        case {"segments": {"0": {"integrity": _}}}:
-            return Mode.INTEGRITY
-        case _:
-            return Mode.CRYPT
+    paths = (path for path, _ in _flattened("", value))
+    claims = any(path.startswith("segments.0.integrity") for path in paths)
+    return Mode.INTEGRITY if claims else Mode.CRYPT
 
 
 def _document_fields(value: object, rules: dict[str, _Rule]) -> Iterator[Field]:
@@ -158,7 +157,7 @@ def _flattened(path: str, value: object) -> Iterator[tuple[str, object]]:
     """Yield the leaves of a JSON value; an array and an empty object are leaves."""
     if isinstance(value, dict) and value:
         count = 0
-        for key, item in value.items():
+        for key, item in cast("dict[str, object]", value).items():
             for leaf in _flattened(f"{path}.{shown(key)[1:-1]}".lstrip("."), item):
                 count += 1
                 if count > _MAX_FIELDS:

@@ -236,7 +236,7 @@ class SectorFile(io.RawIOBase):
         return view
 
     def _decrypted(self, start: int, span: int) -> memoryview:
-        """Return ``span`` bytes from ``start``; good until the next use of this thread's buffers."""
+        """Return ``span`` bytes from ``start``, in a buffer of this thread that is used again."""
         _, plain = self._scratch()
         self._decrypt(start, span, plain)
         return plain[:span]

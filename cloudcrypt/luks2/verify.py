@@ -31,6 +31,7 @@ from cloudcrypt.errors import (
     CapacityRefused,
     HeaderRefused,
     IdentityRefused,
+    KdfRefused,
     KeyslotsRefused,
     ModeRefused,
     SealRefused,
@@ -186,10 +187,12 @@ def _kdf(slot: Luks2Keyslot, profile: Profile) -> None:
         ("cpus", slot.kdf.cpus, profile.lanes),
     ):
         if found not in bounds:
-            refuse(Step.KDF, {what: found}, str(bounds))
-    require(Step.KDF, "salt length", len(slot.kdf.salt), SALT_SIZE)
+            _refuse_as(KdfRefused, Step.KDF, {what: found}, str(bounds))
     if slot.kdf.memory < 8 * slot.kdf.cpus:  # RFC 9106, section 3.1
-        refuse(Step.KDF, {"memory": slot.kdf.memory}, f"at least {8 * slot.kdf.cpus}")
+        need = f"at least {8 * slot.kdf.cpus}"
+        _refuse_as(KdfRefused, Step.KDF, {"memory": slot.kdf.memory}, need)
+    if len(slot.kdf.salt) != SALT_SIZE:
+        _refuse_as(KdfRefused, Step.KDF, {"salt length": len(slot.kdf.salt)}, SALT_SIZE)
 
 
 def _segment(metadata: Metadata) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from cloudcrypt.disk import Disk
+from cloudcrypt.disk import Disk, read
 from cloudcrypt.errors import DeviceNotBlank
 from cloudcrypt.luks2 import layout
 from cloudcrypt.sizes import KIB, MIB
@@ -36,9 +36,7 @@ def require_blank(disk: Disk, *, start: int = 0) -> None:
     for begin, end in _regions(disk, start):
         for offset in range(begin, end, CHUNK):
             length = min(CHUNK, end - offset)
-            buffer = bytearray(length)
-            disk.read_into(offset, memoryview(buffer))
-            if buffer != _ZEROS[:length]:
+            if read(disk, offset, length) != _ZEROS[:length]:
                 raise DeviceNotBlank(disk.name, offset)
 
 

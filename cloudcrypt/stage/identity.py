@@ -26,10 +26,9 @@ def rotate_volume(world: World, device: BlockDevice, generation: int | None) -> 
     require_bound(record, "rotation")
     if record.state not in (State.READY, State.ROTATING):
         raise StateForbids(record.volume_id, record.state.value, "rotation")
-    with held(world, record) as record, world.open_device(device, writable=True) as disk:
-        goal = record.generation + 1
-        if record.state is State.ROTATING:
-            record = settle(world, disk, record)
+    goal = record.generation + 1
+    with held(world, record) as found, world.open_device(device, writable=True) as disk:
+        record = settle(world, disk, found) if found.state is State.ROTATING else found
         if record.generation == (goal if generation is None else generation):
             return record
         if generation not in (None, record.generation + 1):

@@ -93,8 +93,8 @@ def grow_volume(world: World, mapper: Mapper[MappingT], device: BlockDevice) -> 
         raise CapacityRefused(int(Step.CAPACITY), Step.CAPACITY.name, found, expected)
     if device.size > record.capacity:
         check_capacity(device.size)
-        with held(world, record) as record:
-            record = world.ledger.replace(record, attrs.evolve(record, capacity=device.size))
+        with held(world, record) as before:
+            record = world.ledger.replace(before, attrs.evolve(before, capacity=device.size))
     mapper.resize(device.volume_id, record.capacity)
     return record
 

@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 
 import attrs
@@ -110,7 +110,7 @@ def release(world: World, volume_id: str) -> None:
 
 
 @contextmanager
-def held(world: World, record: Record) -> Iterator[Record]:
+def held(world: World, record: Record) -> Generator[Record]:
     """Hold the volume for as long as a verb runs, or keep the hold that is there."""
     was_held = record.holder == world.holder
     record = hold(world, record)

@@ -7,6 +7,9 @@
         def provider(self): ...
 
 An assertion that fails in the contract shows its values, as in a test of one's own.
+
+Beside it: `headers` and `mutations` make hostile headers, `volumes` sample volumes, `profiles`
+cheap ones, and `disks` what loses power or fails, all in memory.
 """
 
 import pytest

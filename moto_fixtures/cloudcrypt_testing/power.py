@@ -22,8 +22,8 @@ from cloudcrypt_testing.disks import CutDisk, PowerCut
 class DiskCut:
     """The power goes at the ``write``-th write to the disk, counted from 0.
 
-    ``tear`` bytes of it arrive all the same; with ``lose_unsynced`` nothing arrives that was not
-    made durable before.
+    ``tear`` bytes of it arrive all the same. With ``lose_unsynced`` the writes before it are lost
+    unless they were made durable: a cache need not keep their order.
     """
 
     write: int
@@ -33,7 +33,10 @@ class DiskCut:
 
 @attrs.frozen
 class LedgerCut:
-    """The power goes at the ``write``-th write to the ledger, before or after it is durable."""
+    """The power goes at the ``write``-th write to the ledger, before or after it is durable.
+
+    What was written to the disk and not made durable is lost.
+    """
 
     write: int
     is_durable: bool
@@ -57,7 +60,7 @@ class Power:
 
     def wrap(self, disk: Disk) -> Disk:
         """Return ``disk`` on this power supply; for `MemoryHost.wrap`."""
-        metered = _MeteredDisk(self, disk, self._cut if isinstance(self._cut, DiskCut) else None)
+        metered = _MeteredDisk(self, disk, self._cut)
         self._disks.append(metered)
         return metered
 
@@ -81,18 +84,15 @@ class Power:
 class _MeteredDisk(CutDisk):
     """A `CutDisk` that goes off, and takes everything off, with one `Power`."""
 
-    def __init__(self, power: Power, disk: Disk, cut: DiskCut | None) -> None:
+    def __init__(self, power: Power, disk: Disk, cut: Cut | None) -> None:
         self._power = power
-        done = len(power.disk_writes)
         if cut is None:
             super().__init__(disk, after=-1)
+        elif isinstance(cut, LedgerCut):
+            super().__init__(disk, after=-1, lose_unsynced=True)
         else:
-            super().__init__(
-                disk,
-                after=cut.write - done,
-                tear=cut.tear,
-                lose_unsynced=cut.lose_unsynced,
-            )
+            after = cut.write - len(power.disk_writes)
+            super().__init__(disk, after=after, tear=cut.tear, lose_unsynced=cut.lose_unsynced)
 
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         """Count and write."""

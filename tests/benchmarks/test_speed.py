@@ -19,7 +19,7 @@ from cloudcrypt import luks2
 from cloudcrypt.disk import FileDisk
 from cloudcrypt.luks2 import SectorFile
 from cloudcrypt.model import Expectation, Mode
-from cloudcrypt.profiles import CLOUDCRYPT_V1, CONSTELLATION, Profile
+from cloudcrypt.profiles import CLOUDCRYPT_V1, CONSTELLATION, Bounds, Profile
 from cloudcrypt.secret import Secret
 from cloudcrypt.sizes import GIB, MIB
 
@@ -27,6 +27,9 @@ pytestmark = pytest.mark.benchmark
 
 UUID = "6b1f2c9e-3a57-4d0b-9c84-5e2f7a1d3b60"
 ROUNDS = 9
+
+PATIENT = attrs.evolve(CONSTELLATION, time=Bounds(3, 1000))
+"""Also opens what a fast host's benchmark comes to."""
 
 EXPORT = """
 from pathlib import Path
@@ -123,7 +126,7 @@ def test_unlocking_is_faster_than_a_header_that_libcryptsetup_benchmarked(
         lambda: subprocess.run(
             ["cryptsetup", "open", "--test-passphrase", "--key-file", key_file, image], check=True
         ),
-        lambda: open_with(CONSTELLATION, image, volume.keys.passphrase),
+        lambda: open_with(PATIENT, image, volume.keys.passphrase),
     )
     ours = statistics.median(seconds(volume.unlock) for _ in range(ROUNDS))
     theirs = statistics.median(seconds(stock) for _ in range(3))

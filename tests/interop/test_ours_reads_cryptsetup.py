@@ -1,6 +1,6 @@
 """We read what the real cryptsetup writes with Constellation's parameters.
 
-Integrity is not among them: formatting it needs the kernel. tests/kernel has it.
+Integrity is not among them: cryptsetup formats it with the kernel alone.
 """
 
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cloudcrypt.disk import FileDisk
-from cloudcrypt.errors import KeyslotsRefused, VolumeKeyRefused
+from cloudcrypt.errors import KdfRefused, KeyslotsRefused, VolumeKeyRefused
 from cloudcrypt.luks2 import (
     HeaderKeys,
     UnlockedVolume,
@@ -33,7 +33,6 @@ PROFILE = (
     "--pbkdf-parallel", "4", "--uuid", UUID,
 )  # fmt: skip
 QUICK = ("--pbkdf-force-iterations", "4")
-BENCHMARKED: tuple[str, ...] = ()
 
 
 def formatted(cryptsetup: Cryptsetup, image: Path, *cost: str) -> Path:
@@ -49,13 +48,32 @@ def opened(image: Path, passphrase: bytes = PASSPHRASE) -> UnlockedVolume:
     return unlock(header, Secret(passphrase))
 
 
-@pytest.mark.parametrize("cost", [QUICK, BENCHMARKED], ids=["quick", "benchmarked"])
-def test_a_volume_that_it_formatted_opens(
-    cryptsetup: Cryptsetup, image: Path, cost: tuple[str, ...]
-) -> None:
-    with opened(formatted(cryptsetup, image, *cost)) as volume:
+def test_a_volume_that_it_formatted_opens(cryptsetup: Cryptsetup, image: Path) -> None:
+    with opened(formatted(cryptsetup, image, *QUICK)) as volume:
         assert cryptsetup.volume_key(image, PASSPHRASE) == volume.volume_key
+        assert volume.header.keyslot.kdf.time == 4
+
+
+def test_a_volume_whose_cost_it_benchmarked_opens(cryptsetup: Cryptsetup, image: Path) -> None:
+    formatted(cryptsetup, image, "--iter-time", "300")  # by default 2000: see the next test
+    with opened(image) as volume:
         assert volume.header.keyslot.kdf.time >= 4
+        assert volume.header.digest.iterations > 1000
+
+
+def test_a_cost_beyond_the_profile_is_refused_and_the_remedy_works(
+    cryptsetup: Cryptsetup, image: Path
+) -> None:
+    formatted(cryptsetup, image, "--pbkdf-force-iterations", "65")
+    with pytest.raises(KdfRefused) as refusal:
+        opened(image)
+    command = refusal.value.remedy.split("'")[1].split()
+    assert ["cryptsetup", "luksConvertKey", "IMAGE"] == [*command[:2], command[-1]]
+    for _ in range(2):
+        key_file = ("--key-file", cryptsetup.key_file(PASSPHRASE))
+        cryptsetup.run(command[1], *command[2:-1], *key_file, image)
+    with opened(image) as volume:
+        assert volume.header.keyslot.kdf.time == 4
 
 
 def test_a_wrong_passphrase_does_not_open_it(cryptsetup: Cryptsetup, image: Path) -> None:
@@ -117,8 +135,15 @@ def test_its_integers_at_the_bounds_of_the_profile_are_read(
     cryptsetup: Cryptsetup, image: Path
 ) -> None:
     key = cryptsetup.key_file(PASSPHRASE)
-    cost = ("--pbkdf-force-iterations", "64", "--pbkdf-memory", "32", "--pbkdf-parallel", "1")
+    cost = (
+        "--pbkdf-force-iterations",
+        str(CONSTELLATION.time.most),
+        "--pbkdf-memory",
+        "32",
+        "--pbkdf-parallel",
+        "1",
+    )
     cryptsetup.run("luksFormat", *PROFILE, *cost, "--key-file", key, image)
     with opened(image) as volume:
         kdf = volume.header.keyslot.kdf
-    assert (64, 32, 1) == (kdf.time, kdf.memory, kdf.cpus)
+    assert (CONSTELLATION.time.most, 32, 1) == (kdf.time, kdf.memory, kdf.cpus)

@@ -19,8 +19,8 @@ EDGES = [0, SECTOR, 2 * SECTOR, RUN_SIZE - SECTOR, RUN_SIZE, RUN_SIZE + SECTOR, 
 
 def near(edges: list[int]) -> st.SearchStrategy[int]:
     """Draw a number near one of ``edges``, or any one below the largest."""
-    around = st.builds(lambda edge, delta: edge + delta, st.sampled_from(edges), st.integers(-3, 3))
-    return around.filter(lambda number: number >= 0) | st.integers(0, max(edges))
+    around = [max(0, edge + delta) for edge in edges for delta in range(-3, 4)]
+    return st.sampled_from(around) | st.integers(0, max(edges))
 
 
 OFFSETS = near(EDGES)

@@ -1,7 +1,7 @@
 """A machine that loses power at a chosen moment, and what is found after the reboot."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -45,7 +45,7 @@ class Machine:
         return twin
 
     @contextmanager
-    def booted(self, power: Power | None = None, boot: str = "boot-1") -> Iterator[MachineStage]:
+    def booted(self, power: Power | None = None, boot: str = "boot-1") -> Generator[MachineStage]:
         """Yield a stage of a process that dies when the block ends, or when the power goes."""
         supply = power or Power()
         ledger = SqliteLedger(self.ledger_path)
@@ -99,7 +99,7 @@ def cuts_of(machine: Machine, verb: Verb, folder: Path) -> list[Cut]:
     for write, length in enumerate(power.disk_writes):
         tears = sorted({0, 1, 512, 4096, length // 2, length - 1, length})
         cuts += [DiskCut(write, tear) for tear in tears]
-        cuts.append(DiskCut(write, lose_unsynced=True))
+        cuts += [DiskCut(write, tear, lose_unsynced=True) for tear in (0, length)]
     return cuts
 
 
@@ -166,9 +166,11 @@ def generations(machine: Machine) -> list[int]:
 def volume_key(machine: Machine) -> Secret:
     """Check the volume without changing anything, and return its key."""
     before = machine.record(), machine.host.copy()
-    with machine.booted(boot="boot-2") as stage:
-        with stage.check(machine.host.device(VOLUME)) as volume:
-            key = volume.volume_key.copy()
+    with (
+        machine.booted(boot="boot-2") as stage,
+        stage.check(machine.host.device(VOLUME)) as volume,
+    ):
+        key = volume.volume_key.copy()
     assert machine.record() == before[0]
     assert header_bytes(machine.host) == header_bytes(before[1])
     return key

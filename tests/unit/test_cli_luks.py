@@ -318,11 +318,11 @@ Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 def process(shell: Shell) -> Command:
     """Return a function that runs ``cloudcrypt luks passphrase`` as a process of its own."""
 
-    def run(*words: str, **options: object) -> "subprocess.CompletedProcess[bytes]":
+    def run(*words: str, pass_fds: tuple[int, ...] = ()) -> "subprocess.CompletedProcess[bytes]":
         command = [sys.executable, "-m", "cloudcrypt.cli", "luks", "passphrase"]
         common = ["--volume-id", "vol-1", "--master-secret", shell.file("secret.json")]
-        return subprocess.run(  # type: ignore[call-overload,no-any-return]
-            [*command, *common, *words], check=False, capture_output=True, **options
+        return subprocess.run(
+            [*command, *common, *words], check=False, capture_output=True, pass_fds=pass_fds
         )
 
     return run
@@ -330,7 +330,7 @@ def process(shell: Shell) -> Command:
 
 def test_the_passphrase_goes_to_the_file_descriptor_that_is_named(process: Command) -> None:
     reader, writer = os.pipe()
-    result = process("--output-fd", str(writer), pass_fds=[writer])
+    result = process("--output-fd", str(writer), pass_fds=(writer,))
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
         passphrase = pipe.read()
@@ -361,7 +361,7 @@ def test_a_file_descriptor_that_is_not_open_is_refused(process: Command) -> None
 def test_a_terminal_gets_no_passphrase(process: Command) -> None:
     controller, terminal = os.openpty()
     try:
-        assert process("--output-fd", str(terminal), pass_fds=[terminal]).returncode == 2
+        assert process("--output-fd", str(terminal), pass_fds=(terminal,)).returncode == 2
     finally:
         os.close(controller)
         os.close(terminal)

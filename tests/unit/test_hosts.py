@@ -1,5 +1,6 @@
 """How a device is opened: the real `FileDisk` and the fake `MemoryHost` keep the same promises."""
 
+from contextlib import closing
 from pathlib import Path
 
 import attrs
@@ -7,10 +8,14 @@ import pytest
 
 from cloudcrypt.disk import FileDisk, OpenDisk, read
 from cloudcrypt.errors import DeviceBusy, DeviceIOError, DeviceUnavailable
+from cloudcrypt.ledger import Record, SqliteLedger, State
+from cloudcrypt.model import KeyPolicy, Mode
 from cloudcrypt.sizes import MIB
 from cloudcrypt_testing.disks import MemoryDisk, PowerCut
 from cloudcrypt_testing.hosts import MemoryHost
-from cloudcrypt_testing.power import DiskCut, LedgerCut, Power
+from cloudcrypt_testing.power import CutLedger, DiskCut, LedgerCut, Power
+
+RECORD = Record("vol", State.NEW, Mode.CRYPT, KeyPolicy.BOUND, MIB)
 
 
 @attrs.frozen
@@ -150,8 +155,46 @@ def test_power_without_a_cut_counts() -> None:
     assert not power.is_cut_at_ledger_write(is_durable=True)
 
 
-def test_a_cut_of_the_ledger_is_at_one_of_its_writes() -> None:
-    power = Power(LedgerCut(0, is_durable=True))
-    power.ledger_writes += 1
-    found = [power.is_cut_at_ledger_write(is_durable=durable) for durable in (False, True)]
-    assert [False, True] == found
+def test_a_ledger_with_power_is_the_ledger() -> None:
+    power = Power()
+    with closing(SqliteLedger.in_memory()) as behind:
+        ledger = CutLedger(behind, power)
+        assert RECORD == ledger.add(RECORD) == ledger.get("vol")
+        ready = attrs.evolve(RECORD, state=State.READY)
+        assert ready == ledger.replace(RECORD, ready)
+        assert [ready] == list(ledger.records())
+        ledger.forget("vol")
+        assert (None, 3) == (behind.get("vol"), power.ledger_writes)
+
+
+@pytest.mark.parametrize("is_durable", [False, True])
+def test_a_ledger_without_power_does_nothing(*, is_durable: bool) -> None:
+    power = Power(LedgerCut(0, is_durable=is_durable))
+    disk = power.wrap(MemoryDisk(MIB))
+    with closing(SqliteLedger.in_memory()) as behind:
+        ledger = CutLedger(behind, power)
+        with pytest.raises(PowerCut):
+            ledger.add(RECORD)
+        for attempt in (
+            lambda: ledger.get("vol"),
+            lambda: ledger.add(RECORD),
+            lambda: ledger.replace(RECORD, RECORD),
+            lambda: ledger.forget("vol"),
+            lambda: list(ledger.records()),
+            lambda: disk.write(0, b"x"),
+        ):
+            with pytest.raises(PowerCut):
+                attempt()
+        assert (RECORD if is_durable else None) == behind.get("vol")
+        assert (1, []) == (power.ledger_writes, power.disk_writes)
+
+
+def test_a_cut_of_the_ledger_loses_what_the_disk_had_not_made_durable() -> None:
+    disk, power = MemoryDisk(MIB), Power(LedgerCut(0, is_durable=True))
+    cached = power.wrap(disk)
+    cached.write(0, b"aaaa")
+    cached.sync()
+    cached.write(0, b"bbbb")
+    with closing(SqliteLedger.in_memory()) as behind, pytest.raises(PowerCut):
+        CutLedger(behind, power).add(RECORD)
+    assert b"aaaa" == read(disk, 0, 4)

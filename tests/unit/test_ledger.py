@@ -1,6 +1,5 @@
-"""The ledger: what is stored, what is refused, and that silence is never taken for "unknown"."""
+"""The ledger: what is stored, what is refused, and that many may use it at once."""
 
-import json
 import multiprocessing
 import sqlite3
 import stat
@@ -50,12 +49,6 @@ def path(tmp_path: Path) -> Path:
 def ledger(path: Path) -> Iterator[SqliteLedger]:
     with closing(SqliteLedger(path)) as ledger:
         yield ledger
-
-
-def damage(path: Path, statement: str, *values: object) -> None:
-    """Change the file behind the ledger's back."""
-    with closing(sqlite3.connect(path)) as db, db:
-        db.execute(statement, values)
 
 
 # --- adding, reading, replacing, forgetting ---
@@ -180,6 +173,14 @@ def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
     assert [0o700, 0o600] == modes
 
 
+def test_a_ledger_in_memory_ends_with_its_process() -> None:
+    with closing(SqliteLedger.in_memory()) as ledger:
+        assert RECORD == ledger.add(RECORD)
+        assert [RECORD] == list(ledger.records())
+    with closing(SqliteLedger.in_memory()) as ledger:
+        assert [] == list(ledger.records())
+
+
 records = st.builds(
     Record,
     volume_id=st.from_regex(r"[A-Za-z0-9._:/@-]{1,128}", fullmatch=True),
@@ -207,126 +208,6 @@ def test_every_record_comes_back_as_it_was(
         assert record == ledger.get(record.volume_id)
         ledger.replace(record, attrs.evolve(record, holder=None))
         ledger.forget(record.volume_id)
-
-
-# --- a ledger that cannot tell says so ---
-
-DAMAGED = {
-    "not JSON": "{",
-    "nothing": "",
-    "not an object": "[1, 2]",
-    "null": "null",
-    "no fields": "{}",
-    "a state of the future": json.dumps({"state": "migrating"}),
-}
-
-
-def changed(**fields: object) -> str:
-    """Return the stored form of `FULL` with other fields."""
-    document = {
-        "volume_id": "vol-2",
-        "state": "rotating",
-        "mode": "integrity",
-        "policy": "constellation",
-        "capacity": 2**48,
-        "generation": 7,
-        "uuid": UUID,
-        "origin": {"kind": "snapshot", "volume_id": "vol-1", "generation": 3},
-        "holder": {"node": HOLDER.node, "boot_id": HOLDER.boot_id},
-    }
-    return json.dumps(document | fields)
-
-
-CHANGED = {
-    "unknown state": changed(state="migrating"),
-    "unknown mode": changed(mode="none"),
-    "unknown policy": changed(policy=None),
-    "unknown field": changed(comment="hello"),
-    "unknown origin": changed(origin={"kind": "stolen", "volume_id": "vol-1"}),
-    "origin without a kind": changed(origin={}),
-    "origin a text": changed(origin="blank"),
-    "holder without a boot": changed(holder={"node": "node-1"}),
-    "holder a text": changed(holder="node-1"),
-    "of another volume": changed(volume_id="vol-3"),
-}
-
-
-def test_the_stored_form_is_the_one_that_is_read(ledger: SqliteLedger, path: Path) -> None:
-    ledger.add(attrs.evolve(FULL, generation=1))
-    damage(path, "UPDATE volumes SET record = ?", changed())
-    assert FULL == ledger.get("vol-2")
-
-
-@pytest.mark.parametrize("what", DAMAGED | CHANGED)
-def test_a_damaged_record_is_not_an_unknown_volume(
-    ledger: SqliteLedger, path: Path, what: str
-) -> None:
-    ledger.add(RECORD)
-    ledger.add(FULL)
-    text = (DAMAGED | CHANGED)[what]
-    damage(path, "UPDATE volumes SET record = ? WHERE volume_id = 'vol-2'", text)
-    for attempt in (
-        lambda: ledger.get("vol-2"),
-        lambda: ledger.add(FULL),
-        lambda: ledger.replace(FULL, FULL),
-        lambda: ledger.forget("vol-2"),
-        lambda: list(ledger.records()),
-    ):
-        with pytest.raises(LedgerUnavailable, match="a record is damaged"):
-            attempt()
-    assert RECORD == ledger.get("vol-1")
-
-
-def test_a_damaged_file_is_not_an_empty_ledger(ledger: SqliteLedger, path: Path) -> None:
-    ledger.add(RECORD)
-    ledger.close()
-    content = bytearray(path.read_bytes())
-    content[:16] = b"nothing of value"
-    path.write_bytes(content)
-    with pytest.raises(LedgerUnavailable, match="not a database"):
-        SqliteLedger(path)
-
-
-def test_a_file_damaged_while_it_is_open_is_not_an_empty_ledger(
-    ledger: SqliteLedger, path: Path
-) -> None:
-    ledger.add(RECORD)
-    path.write_bytes(b"\xff" * path.stat().st_size)
-    with pytest.raises(LedgerUnavailable):
-        ledger.get("vol-1")
-
-
-def test_a_ledger_of_a_newer_version_is_refused(ledger: SqliteLedger, path: Path) -> None:
-    ledger.add(RECORD)
-    damage(path, "PRAGMA user_version = 2")
-    with pytest.raises(LedgerUnavailable, match="schema version 2"):
-        SqliteLedger(path)
-
-
-def test_a_database_of_something_else_is_refused(path: Path) -> None:
-    damage(path, "CREATE TABLE volumes (name TEXT)")
-    with pytest.raises(LedgerUnavailable, match="already exists"):
-        SqliteLedger(path)
-
-
-def test_a_folder_is_no_ledger(tmp_path: Path) -> None:
-    with pytest.raises(LedgerUnavailable):
-        SqliteLedger(tmp_path)
-
-
-def test_a_ledger_below_a_file_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(LedgerUnavailable) as refusal:
-        SqliteLedger(tmp_path / "file" / "ledger.sqlite")
-    assert str(tmp_path / "file" / "ledger.sqlite") == refusal.value.ledger
-
-
-def test_a_closed_ledger_tells_nothing(path: Path) -> None:
-    ledger = SqliteLedger(path)
-    ledger.close()
-    ledger.close()
-    with pytest.raises(LedgerUnavailable):
-        ledger.get("vol-1")
 
 
 # --- others use it at the same time ---

@@ -135,11 +135,17 @@ def test_a_write_at_a_negative_offset_is_refused(file: SectorFile) -> None:
         file.pwrite(-1, b"x")
 
 
-@pytest.mark.parametrize(
-    "make", [bytes, bytearray, memoryview, lambda data: memoryview(data).cast("I")]
-)
-def test_any_contiguous_buffer_is_written(file: SectorFile, make: Callable[[bytes], bytes]) -> None:
-    assert file.pwrite(3, make(CONTENT[:400])) == 400
+BUFFERS: dict[str, Callable[[bytes], bytes | bytearray | memoryview]] = {
+    "bytes": bytes,
+    "bytearray": bytearray,
+    "bytes in view": memoryview,
+    "words in view": lambda data: memoryview(data).cast("I"),
+}
+
+
+@pytest.mark.parametrize("kind", BUFFERS)
+def test_any_contiguous_buffer_is_written(file: SectorFile, kind: str) -> None:
+    assert file.pwrite(3, BUFFERS[kind](CONTENT[:400])) == 400
     assert CONTENT[:400] == file.pread(3, 400)
 
 
@@ -232,32 +238,32 @@ def test_a_file_opened_for_reading_is_not_written(
     recording = RecordingDisk(disk)
     with SectorFile(recording, unlocked, writable=False) as file:
         assert not file.writable()
-        for write in (lambda: file.write(b"x"), lambda: file.pwrite(0, b"x")):
-            with pytest.raises(io.UnsupportedOperation):
-                write()
+        with pytest.raises(io.UnsupportedOperation):
+            file.write(b"x")
+        with pytest.raises(io.UnsupportedOperation):
+            file.pwrite(0, b"x")
         file.flush()
     assert recording.operations == []
 
 
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda file: file.pread(0, 1),
-        lambda file: file.pwrite(0, b"x"),
-        lambda file: file.read(1),
-        lambda file: file.readall(),
-        lambda file: file.readinto(bytearray(1)),
-        lambda file: file.write(b"x"),
-        lambda file: file.seek(0),
-        lambda file: file.flush(),
-    ],
-    ids=["pread", "pwrite", "read", "readall", "readinto", "write", "seek", "flush"],
-)
-def test_a_closed_file_is_of_no_use(file: SectorFile, use: Callable[[SectorFile], object]) -> None:
+USES: dict[str, Callable[[SectorFile], object]] = {
+    "pread": lambda file: file.pread(0, 1),
+    "pwrite": lambda file: file.pwrite(0, b"x"),
+    "read": lambda file: file.read(1),
+    "readall": lambda file: file.readall(),
+    "readinto": lambda file: file.readinto(bytearray(1)),
+    "write": lambda file: file.write(b"x"),
+    "seek": lambda file: file.seek(0),
+    "flush": lambda file: file.flush(),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_closed_file_is_of_no_use(file: SectorFile, use: str) -> None:
     file.close()
     file.close()
     with pytest.raises(ValueError, match="closed"):
-        use(file)
+        USES[use](file)
 
 
 def test_flushing_and_closing_make_writes_durable(
@@ -317,12 +323,12 @@ def test_a_failing_sync_is_an_error_of_flush_and_of_close(
 def test_threads_read_at_once_what_each_asked_for(full: SectorFile) -> None:
     ranges = [(offset * 4001, 9000) for offset in range(400)]
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda each: full.pread(*each), ranges))
+        found = list(pool.map(full.pread, *zip(*ranges, strict=True)))
     assert [CONTENT[offset : offset + length] for offset, length in ranges] == found
 
 
 def test_threads_that_write_into_one_sector_lose_nothing(file: SectorFile) -> None:
     pieces = [(number * 64, bytes([number]) * 64) for number in range(128)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda each: file.pwrite(*each), pieces))
+        list(pool.map(file.pwrite, *zip(*pieces, strict=True)))
     assert b"".join(piece for _, piece in pieces) == file.pread(0, 128 * 64)

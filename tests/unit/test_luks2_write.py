@@ -42,7 +42,7 @@ def test_the_documented_profile_is_written_to_the_letter(
     ):
         for name in ("salt", "digest", "mac"):
             secret.pop(name, None)
-    segment = {
+    segment: dict[str, object] = {
         "type": "crypt",
         "offset": "16777216",
         "size": "dynamic",

@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from cloudcrypt.disk import Disk
-from cloudcrypt.errors import DeviceBusy, DeviceIOError, UnsupportedOperation
+from cloudcrypt.errors import DeviceBusy, DeviceIOError, DeviceUnavailable, UnsupportedOperation
 from cloudcrypt.luks2 import UnlockedVolume, layout
 from cloudcrypt.mapper import UserspaceMapper
 from cloudcrypt.model import Mode
@@ -95,6 +95,17 @@ def test_deactivating_wipes_the_key_and_closes_the_device(mapper: UserspaceMappe
     with pytest.raises(ValueError, match="wiped"):
         it.volume.volume_key.reveal()
     mapper.deactivate(VOLUME_ID)
+
+
+def test_a_file_of_a_mapping_that_is_gone_is_of_no_use(mapper: UserspaceMapper) -> None:
+    it = opened()
+    with mapper.activate(VOLUME_ID, it.disk, it.volume, writable=True).open() as payload:
+        mapper.deactivate(VOLUME_ID)
+        with pytest.raises(DeviceUnavailable, match="the volume was closed"):
+            payload.pread(0, 1)
+        with pytest.raises(DeviceUnavailable, match="the volume was closed"):
+            payload.pwrite(0, b"x")
+        payload.close()
 
 
 def test_deactivating_what_is_not_active_does_nothing(mapper: UserspaceMapper) -> None:

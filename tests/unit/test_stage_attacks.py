@@ -12,6 +12,7 @@ import pytest
 from cloudcrypt.disk import FileDisk
 from cloudcrypt.errors import (
     CapacityRefused,
+    DeviceMismatch,
     HeaderRefused,
     IdentityRefused,
     SealRefused,
@@ -123,6 +124,73 @@ def test_a_changed_keyslot_area_is_refused(node: Node) -> None:
     write_bytes(device, layout.KEYSLOTS_OFFSET + 12345, b"\xff\x00\xff")
     with pytest.raises(SealRefused):
         node.stage.open(device)
+
+
+# --- the device is exchanged, or does not do what it is told ---
+
+
+def located(node: Node) -> BlockDevice:
+    """Return the device with the identity that was proven."""
+    device = node.device()
+    status = device.path.stat()
+    return attrs.evolve(device, identity=(status.st_dev, status.st_ino))
+
+
+def test_a_device_that_is_still_the_one_that_was_located_is_used(node: Node) -> None:
+    node.formatted()
+    assert CONTENT == node.content(located(node))
+
+
+def test_a_device_that_was_exchanged_after_it_was_located_is_refused(node: Node) -> None:
+    node.formatted()
+    device = located(node)
+    copy = shutil.copyfile(device.path, node.path(OTHER))
+    copy.replace(device.path)
+    for verb in (node.stage.open, node.stage.check, node.stage.rotate, node.stage.format):
+        with pytest.raises(DeviceMismatch) as refusal:
+            verb(device)
+        assert device.identity == refusal.value.expected
+    assert node.record().holder is None
+    assert CONTENT == node.content(located(node))  # nor is it still locked
+
+
+class LyingDisk(FileDisk):
+    """A device that takes every write and keeps none."""
+
+    def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+
+def test_a_format_that_did_not_reach_the_device_is_noticed(node: Node) -> None:
+    device = node.blank()
+    with pytest.raises(HeaderRefused):
+        node.again(open_disk=LyingDisk).stage.format(device)
+    assert (State.FORMATTING, None) == (node.record().state, node.record().holder)
+
+
+def test_a_rotation_that_did_not_reach_the_device_is_noticed(node: Node) -> None:
+    device = node.formatted()
+    with pytest.raises(IdentityRefused):
+        node.again(open_disk=LyingDisk).stage.rotate(device)
+    assert (State.READY, 1) == (node.record().state, node.record().generation)
+    assert CONTENT == node.content(device)
+
+
+def test_a_rebinding_that_did_not_reach_the_device_is_noticed(node: Node) -> None:
+    origin = node.formatted()
+    shutil.copyfile(origin.path, node.path(OTHER))
+    with pytest.raises(HeaderRefused):
+        node.again(open_disk=LyingDisk).stage.rebind(node.device(OTHER), ClonedFrom(VOLUME))
+    assert node.record(OTHER).state is State.REBINDING
+
+
+def test_a_restore_that_did_not_reach_the_device_is_noticed(node: Node) -> None:
+    device = node.formatted()
+    backup = node.stage.backup_header(device)
+    write_bytes(device, 0, bytes(layout.DATA_OFFSET))
+    with pytest.raises(HeaderRefused):
+        node.again(open_disk=LyingDisk).stage.restore_header(device, backup)
+    assert node.record().state is State.RESTORING
 
 
 # --- a copy shares the volume key of its origin (row 43) ---

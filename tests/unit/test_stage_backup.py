@@ -164,11 +164,16 @@ def test_a_restore_of_an_unknown_volume_is_recorded(node: Node, trust: Trust) ->
 # --- what is refused; the disk stays as it was ---
 
 
-def refused(node: Node, backup: bytes, error: type[Exception], **known: KeyPolicy) -> None:
+def refused(
+    node: Node,
+    backup: bytes,
+    error: type[Exception],
+    policy: KeyPolicy = KeyPolicy.BOUND,
+) -> None:
     device = node.device()
     before, record = device.path.read_bytes(), node.record()
     with pytest.raises(error):
-        node.stage.restore_header(device, backup, **known)
+        node.stage.restore_header(device, backup, policy=policy)
     assert (before, record) == (device.path.read_bytes(), node.record())
 
 
@@ -185,7 +190,7 @@ def test_a_backup_of_an_older_generation_is_refused(node: Node) -> None:
 def test_a_backup_of_another_volume_is_refused(node: Node, policy: KeyPolicy) -> None:
     node.formatted(policy=policy)
     backup = node.stage.backup_header(node.formatted(OTHER, policy=policy), policy=policy)
-    refused(node, backup, HeaderRefused, policy=policy)
+    refused(node, backup, HeaderRefused, policy)
 
 
 @pytest.mark.parametrize("length", [0, 1, layout.DATA_OFFSET - 1, layout.DATA_OFFSET + 1])
@@ -199,14 +204,14 @@ def test_a_backup_of_another_length_is_refused(node: Node, length: int) -> None:
 def test_a_damaged_backup_is_refused(node: Node, policy: KeyPolicy, offset: int) -> None:
     backup = bytearray(node.stage.backup_header(node.formatted(policy=policy), policy=policy))
     backup[offset] ^= 1
-    refused(node, bytes(backup), HeaderRefused, policy=policy)
+    refused(node, bytes(backup), HeaderRefused, policy)
 
 
 @BOTH
 def test_a_backup_with_a_damaged_keyslot_is_refused(node: Node, policy: KeyPolicy) -> None:
     backup = bytearray(node.stage.backup_header(node.formatted(policy=policy), policy=policy))
     backup[LAYOUT.area_offset + 100_000] ^= 1
-    refused(node, bytes(backup), HeaderRefused, policy=policy)
+    refused(node, bytes(backup), HeaderRefused, policy)
 
 
 def test_a_wrong_master_secret_restores_nothing(node: Node) -> None:

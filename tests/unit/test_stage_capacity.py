@@ -11,12 +11,13 @@ from cloudcrypt.errors import (
     UnknownVolume,
     VolumeBusy,
 )
-from cloudcrypt.ledger import State
+from cloudcrypt.ledger import Ledger, State
 from cloudcrypt.luks2 import layout
+from cloudcrypt.mapper import UserspaceMapper
 from cloudcrypt.model import KeyPolicy
 from cloudcrypt.sizes import KIB, MIB, TIB
-from cloudcrypt.stage import LargeVolumeWarning
-from tests.unit.nodes import CONTENT, OTHER, SIZE, VOLUME, Node
+from cloudcrypt.stage import LargeVolumeWarning, Stage
+from tests.unit.nodes import CONTENT, OTHER, PROFILES, SIZE, VOLUME, Node, key_service
 
 PAYLOAD = SIZE - layout.DATA_OFFSET
 LARGER = SIZE + MIB
@@ -137,3 +138,22 @@ def test_a_device_that_shrinks_while_it_is_open_fails_to_be_read(node: Node) -> 
     node.resize(VOLUME, SIZE - 4096)
     with mapping.open() as payload, pytest.raises(DeviceIOError):
         payload.pread(PAYLOAD - 4096, 4096)
+
+
+class ForgettingMapper(UserspaceMapper):
+    """A mapper during whose work somebody removes the volume from the ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self.ledger = ledger
+
+    def resize(self, volume_id: str, capacity: int) -> None:
+        super().resize(volume_id, capacity)
+        self.ledger.forget(volume_id)
+
+
+def test_a_volume_that_is_forgotten_meanwhile_is_unknown(node: Node) -> None:
+    device = node.formatted()
+    stage = Stage(node.ledger, key_service(), ForgettingMapper(node.ledger), profiles=PROFILES)
+    with pytest.raises(UnknownVolume):
+        stage.grow(device)

@@ -1,19 +1,16 @@
 """The power goes twice: within a verb, and within what was called to put that right."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import attrs
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from cloudcrypt.errors import HeaderRefused, StateForbids, UnknownVolume
 from cloudcrypt.model import KeyPolicy
 from cloudcrypt.secret import Secret
 from cloudcrypt_testing.hosts import MemoryHost
-from cloudcrypt_testing.power import Cut
+from cloudcrypt_testing.power import Cut, DiskCut
 from tests.unit.machines import (
     Machine,
     MachineStage,
@@ -35,14 +32,18 @@ from tests.unit.nodes import CONTENT, OTHER, VOLUME
 
 @attrs.frozen
 class Scenario:
-    """A verb on a machine; ``key`` is the volume key that every cut must leave within reach."""
+    """A verb on a machine.
+
+    ``key`` is the volume key that every cut must leave within reach, ``pairs`` how many pairs of
+    cuts there must be.
+    """
 
     machine: Machine
     verb: Verb
     volume_id: str
     content: bytes
-    cuts: list[Cut]
     key: Secret | None
+    pairs: int
 
 
 def formatting(machine: Machine) -> tuple[Verb, str, bytes]:
@@ -69,25 +70,23 @@ def restoring_what_is_damaged(machine: Machine) -> tuple[Verb, str, bytes]:
     return backed_up(machine, policy=KeyPolicy.BOUND, damaged=True), VOLUME, CONTENT
 
 
-PREPARED: dict[Callable[[Machine], tuple[Verb, str, bytes]], bool] = {
-    formatting: False,
-    rotation: True,
-    rebinding: False,
-    restoring: True,
-    restoring_what_is_damaged: False,
+PREPARED: dict[Callable[[Machine], tuple[Verb, str, bytes]], tuple[bool, int]] = {
+    formatting: (False, 15),
+    rotation: (True, 26),
+    rebinding: (False, 15),
+    restoring: (True, 39),
+    restoring_what_is_damaged: (False, 36),
 }
-"""How each scenario is prepared, and whether the volume can be checked at every moment of it."""
+"""How each scenario is prepared; whether its volume can be checked all the time; pairs of cuts."""
 
 
-@pytest.fixture(scope="module", params=PREPARED, ids=lambda prepare: prepare.__name__)
-def scenario(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Scenario]:
-    machine = new_machine(tmp_path_factory.mktemp("machine"))
+@pytest.fixture(params=PREPARED, ids=lambda prepare: prepare.__name__)
+def scenario(request: pytest.FixtureRequest, tmp_path: Path) -> Scenario:
+    machine = new_machine(tmp_path / "machine")
     verb, volume_id, content = request.param(machine)
-    cuts = cuts_of(machine, verb, machine.folder / "uncut")
-    key = volume_key(machine) if PREPARED[request.param] else None
-    yield Scenario(machine, verb, volume_id, content, cuts, key)
+    always, pairs = PREPARED[request.param]
+    key = volume_key(machine) if always else None
+    return Scenario(machine, verb, volume_id, content, key, pairs)
 
 
 def use(volume_id: str) -> Verb:
@@ -103,21 +102,38 @@ def use(volume_id: str) -> Verb:
     return opened_and_closed
 
 
-@settings(max_examples=15)
-@given(first=st.integers(0, 999), second=st.integers(0, 999), opens=st.booleans())
+def torn(cuts: list[Cut]) -> list[Cut]:
+    """Return, of all cuts, those that tear a write to the disk in two."""
+    lengths = {cut.write: cut.tear for cut in cuts if isinstance(cut, DiskCut)}
+    return [DiskCut(write, length // 2) for write, length in lengths.items()]
+
+
+def between(cuts: list[Cut]) -> list[Cut]:
+    """Return, of all cuts, those between two writes to the disk."""
+    writes = {cut.write for cut in cuts if isinstance(cut, DiskCut)}
+    return [DiskCut(write) for write in sorted(writes - {0})]
+
+
 def test_after_two_cuts_a_verb_finishes(
-    scenario: Scenario, first: int, second: int, *, opens: bool
+    scenario: Scenario, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
-    with TemporaryDirectory() as folder:
-        machine = scenario.machine.copy(Path(folder) / "machine")
-        run_into(scenario.cuts[first % len(scenario.cuts)], machine, scenario.verb)
-        repair = use(scenario.volume_id) if opens else scenario.verb
-        cuts = cuts_of(machine, repair, machine.folder / "uncut")
-        if cuts:
-            run_into(cuts[second % len(cuts)], machine, repair, boot="boot-2")
-        if scenario.key is not None:
-            assert scenario.key == volume_key(machine)
-        again(machine, scenario.verb, boot="boot-3")
-        found = machine.content(scenario.volume_id, boot="boot-4")
-        assert scenario.content == found[: len(scenario.content)]
-        assert ready(machine, scenario.volume_id).holder is None
+    volume_id, content = scenario.volume_id, scenario.content
+    cuts = cuts_of(scenario.machine, scenario.verb, tmp_path / "uncut")
+    tried = 0
+    for number, first in enumerate(torn(cuts) + between(cuts)):
+        once = scenario.machine.copy(tmp_path / f"once-{number}")
+        run_into(first, once, scenario.verb)
+        for name, repair in (("again", scenario.verb), ("open", use(volume_id))):
+            cuts_of_repair = cuts_of(once, repair, once.folder / f"uncut-{name}")
+            for second in torn(cuts_of_repair):
+                tried += 1
+                twice = once.copy(once.folder / f"twice-{name}-{tried}")
+                with subtests.test(first=str(first), repair=name, second=str(second)):
+                    run_into(second, twice, repair, boot="boot-2")
+                    if scenario.key is not None:
+                        assert scenario.key == volume_key(twice)
+                    again(twice, scenario.verb, boot="boot-3")
+                    found = twice.content(volume_id, boot="boot-4")
+                    assert content == found[: len(content)]
+                    assert ready(twice, volume_id).holder is None
+    assert scenario.pairs == tried

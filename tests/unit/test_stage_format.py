@@ -72,9 +72,9 @@ def test_registering_keeps_the_record_of_a_new_volume_that_is_held(node: Node) -
 
 
 CONFLICTS = {
-    "mode": {"mode": Mode.INTEGRITY},
-    "policy": {"policy": KeyPolicy.CONSTELLATION},
-    "capacity": {"capacity": SIZE + 4096},
+    "mode": (Mode.INTEGRITY, KeyPolicy.BOUND, SIZE),
+    "policy": (Mode.CRYPT, KeyPolicy.CONSTELLATION, SIZE),
+    "capacity": (Mode.CRYPT, KeyPolicy.BOUND, SIZE + 4096),
 }
 
 
@@ -85,9 +85,9 @@ def test_registering_with_other_facts_is_refused(node: Node, what: str, *, forma
     if formatted:
         node.stage.format(device)
     record = node.record()
-    facts = {"capacity": SIZE, "mode": Mode.CRYPT, "policy": KeyPolicy.BOUND} | CONFLICTS[what]
+    mode, policy, capacity = CONFLICTS[what]
     with pytest.raises(AlreadyRegistered) as refusal:
-        node.stage.register_new(VOLUME, **facts)  # type: ignore[arg-type]  # by name
+        node.stage.register_new(VOLUME, capacity=capacity, mode=mode, policy=policy)
     assert (VOLUME, (what,)) == (refusal.value.volume_id, refusal.value.fields)
     assert record == node.record()
 

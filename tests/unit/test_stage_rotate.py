@@ -205,7 +205,7 @@ def test_one_copy_of_either_generation_opens_for_reading_without_a_change(
     header[0 : layout.KEYSLOTS_OFFSET] = b"\xa5" * layout.KEYSLOTS_OFFSET
     whole = slice(start, start + layout.METADATA_SIZE)
     header[whole] = headers[winner][whole]
-    write_bytes(device, 0, header)
+    write_bytes(device, 0, bytes(header))
     rotating = attrs.evolve(record, state=State.ROTATING)
     node.ledger.replace(node.record(), rotating)
     before = device.path.read_bytes()

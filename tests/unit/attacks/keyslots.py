@@ -3,6 +3,7 @@
 from cloudcrypt.errors import KeyslotsRefused, SealRefused, VolumeKeyRefused
 from cloudcrypt.luks2 import Step
 from cloudcrypt.model import KeyPolicy, Mode
+from cloudcrypt.profiles import CONSTELLATION as CONSTELLATION_PROFILE
 from cloudcrypt_testing.mutations import chain, drop, duplicate, move_area, put, rename
 from tests.unit.attacks.model import BOUND, CONSTELLATION, Attack, steal
 
@@ -89,7 +90,8 @@ KDFS = [
     Attack(19, "another salt, not sealed", put(f"{KDF}/salt", ANY_32_BYTES), Step.UNLOCK,
            VolumeKeyRefused, policies=CONSTELLATION),
     Attack(20, "time 2^31-1", put(f"{KDF}/time", U31), Step.KDF),
-    Attack(20, "time 65", put(f"{KDF}/time", 65), Step.KDF),
+    Attack(20, "time one above the bound", put(f"{KDF}/time", CONSTELLATION_PROFILE.time.most + 1),
+           Step.KDF),
     Attack(20, "time 4, sealed", put(f"{KDF}/time", 4), Step.KDF, policies=BOUND),
     Attack(20, "memory 2^31-1 KiB", put(f"{KDF}/memory", U31), Step.KDF),
     Attack(20, "memory 64 MiB and 1 KiB", put(f"{KDF}/memory", 65537), Step.KDF),

@@ -4,7 +4,7 @@ import functools
 
 import attrs
 
-from cloudcrypt.errors import HeaderRefused
+from cloudcrypt.errors import HeaderRefused, KdfRefused
 from cloudcrypt.luks2 import Step
 from cloudcrypt.model import KeyPolicy, Mode
 from cloudcrypt.profiles import PROFILES
@@ -31,7 +31,11 @@ class Attack:
     name: str
     mutation: Mutation
     step: Step
-    error: type[HeaderRefused] = HeaderRefused
+    error: type[HeaderRefused] = attrs.field(
+        default=attrs.Factory(
+            lambda self: KdfRefused if self.step is Step.KDF else HeaderRefused, takes_self=True
+        )
+    )
     policies: tuple[KeyPolicy, ...] = BOTH
     mode: Mode = Mode.CRYPT
     asked: Mode | None = None
