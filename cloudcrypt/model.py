@@ -192,13 +192,16 @@ class Expectation:
     """What the caller knows of a volume from a place other than the disk.
 
     ``None`` means that the caller does not know, and that the check is left to the seal.
-    ``capacity`` is the size in bytes of the whole device, header included.
+    ``capacity`` is the size in bytes of the whole device, header included. ``journal_sections`` is
+    that of an integrity volume that has grown since it was formatted; it follows from the capacity
+    otherwise.
     """
 
     mode: Mode
     generation: int = 1
     uuid: str | None = None
     capacity: int | None = None
+    journal_sections: int | None = None
 
 
 @attrs.frozen

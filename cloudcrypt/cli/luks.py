@@ -4,28 +4,46 @@ import os
 import warnings
 from pathlib import Path
 
+import attrs
 import click
 
 from cloudcrypt.cli.options import (
     Node,
     image_command,
+    journal_sections_option,
     master_secret,
     master_secret_option,
     policy_option,
     volume_id_option,
 )
-from cloudcrypt.cli.output import Group, json_option, say, show, show_rows, wants_json
+from cloudcrypt.cli.output import (
+    EXIT_CODES,
+    Group,
+    Steps,
+    json_option,
+    progress,
+    say,
+    show,
+)
+from cloudcrypt.cli.reports import show_report
+from cloudcrypt.cli.size import Size
 from cloudcrypt.cli.transfer import export_payload, import_payload, write_new
 from cloudcrypt.disk import FileDisk
-from cloudcrypt.errors import CloudcryptError, DeviceUnavailable, InvalidRequest
+from cloudcrypt.errors import CloudcryptError, DeviceUnavailable, IntegrityError, InvalidRequest
+from cloudcrypt.integrity import IntegrityEngine, superblock
+from cloudcrypt.integrity.inspect import inspect as inspect_integrity
+from cloudcrypt.integrity.scrub import scrub as scrub_volume
 from cloudcrypt.keys import MasterSecretKeyService, bound_key_id, get_data_key
 from cloudcrypt.ledger import Record, State
 from cloudcrypt.luks2 import derive, read_header
+from cloudcrypt.luks2.inspect import Report
 from cloudcrypt.luks2.inspect import inspect as inspect_header
 from cloudcrypt.luks2.layout import DATA_OFFSET
-from cloudcrypt.model import ClonedFrom, KeyPolicy, RestoredFrom, is_uuid
+from cloudcrypt.mapper import geometry_of, payload_size
+from cloudcrypt.model import ClonedFrom, KeyPolicy, Mode, RestoredFrom, is_uuid
 from cloudcrypt.profiles import PROFILES
 from cloudcrypt.secret import Secret
+from cloudcrypt.sizes import format_size
 from cloudcrypt.stage import LargeVolumeWarning
 
 
@@ -41,17 +59,22 @@ def format_image(here: Node) -> None:
     known = here.known
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LargeVolumeWarning)
-        here.stage.register_new(
+        record = here.stage.register_new(
             known.volume_id, capacity=here.device.size, mode=known.mode, policy=known.policy
         )
     for warning in caught:
         click.echo(f"warning: {warning.message}", err=True)
+    payload = payload_size(record.mode, record.capacity)
+    if known.mode is Mode.INTEGRITY:
+        overhead = 100 * (record.capacity - payload) / record.capacity
+        say(f"{format_size(payload)} of payload, {overhead:.1f} % of the device is overhead")
     try:
-        record = here.stage.format(here.device)
+        with progress("initialise", payload) as advance:
+            record = here.stage.format(here.device, progress=Steps(advance))
     except CloudcryptError:
         _forget_if_untouched(here)
         raise
-    show(record_dict(record))
+    show({**record_dict(record), "payload": payload})
 
 
 def _forget_if_untouched(here: Node) -> None:
@@ -64,40 +87,17 @@ def _forget_if_untouched(here: Node) -> None:
 @luks.command()
 @click.argument("image", type=click.Path(path_type=Path))
 @policy_option
+@journal_sections_option
 @json_option
-def inspect(image: Path, policy: str) -> None:
-    """Show every header field of IMAGE beside the profile; needs no key and proves nothing."""
+def inspect(image: Path, policy: str, journal_sections: int | None) -> None:
+    """Show every header field of IMAGE beside the profile; needs no key and proves nothing.
+
+    Of a volume with integrity also superblock, journal and geometry.
+    """
     with FileDisk(image) as disk:
         report = inspect_header(read_header(disk), PROFILES[KeyPolicy(policy)])
-    rows = [
-        {
-            "field": field.path,
-            "found": field.found,
-            "profile": field.expected,
-            "agrees": field.agrees,
-        }
-        for field in report.fields
-    ]
-    if wants_json():
-        show(
-            {
-                "device": report.device,
-                "device_size": report.device_size,
-                "profile": report.profile,
-                "mode": report.mode.value,
-                "agrees": report.agrees,
-                "fields": rows,
-            }
-        )
-        return
-    show_rows("fields", rows)
-    differing = sum(not field.agrees for field in report.fields)
-    say(
-        f"{differing} of {len(report.fields)} fields differ from profile {report.profile}"
-        if differing
-        else f"all {len(report.fields)} fields agree with profile {report.profile}; "
-        "only 'luks verify' proves whose header this is"
-    )
+        integrity = inspect_integrity(disk, journal_sections) if _claims(report) else None
+    show_report(report, integrity)
 
 
 @luks.command()
@@ -106,6 +106,10 @@ def verify(here: Node) -> None:
     """Exit 0 only if IMAGE verifies as this volume, in this mode, and unlocks. Writes nothing."""
     with here.stage.check(here.device, policy=here.known.policy, trust=here.trust) as volume:
         header = volume.header
+        if header.mode is Mode.INTEGRITY:
+            with FileDisk(here.device.path) as disk:
+                superblock.require(here.known.volume_id, disk, geometry_of(header))
+        payload = payload_size(header.mode, header.capacity, header.journal_sections)
         show(
             {
                 "volume_id": here.known.volume_id,
@@ -114,9 +118,66 @@ def verify(here: Node) -> None:
                 "mode": header.mode.value,
                 "uuid": header.uuid,
                 "generation": header.generation,
-                "payload": header.payload_size,
+                "payload": payload,
             }
         )
+
+
+@luks.command()
+@image_command
+@click.pass_context
+def scrub(context: click.Context, here: Node) -> None:
+    """Verify every sector of IMAGE, a volume with integrity; exit 9 if one does not verify.
+
+    Writes nothing. The report counts all such sectors, and lists the first 1000.
+    """
+    if here.known.mode is not Mode.INTEGRITY:
+        raise InvalidRequest("--integrity", "absent", "only volumes with integrity have tags")
+    with (
+        here.stage.check(here.device, policy=here.known.policy, trust=here.trust) as volume,
+        FileDisk(here.device.path) as disk,
+    ):
+        geometry = geometry_of(volume.header)
+        engine = IntegrityEngine(here.known.volume_id, disk, volume, geometry, writable=False)
+        with progress("scrub", engine.size) as advance:
+            report = scrub_volume(engine, advance)
+    show(
+        {
+            "volume_id": here.known.volume_id,
+            "sectors": report.sectors,
+            "refused": report.refused,
+            "listed": list(report.listed),
+            "clean": report.is_clean,
+        }
+    )
+    if not report.is_clean:
+        context.exit(EXIT_CODES[IntegrityError])
+
+
+@luks.command()
+@image_command
+@click.option("--integrity-growth", is_flag=True, help="Grow a volume with integrity, too.")
+@click.option(
+    "--capacity",
+    type=Size(),
+    help="Bytes of IMAGE that the volume has used so far, if no ledger knows.",
+)
+def grow(here: Node, *, integrity_growth: bool, capacity: int | None) -> None:
+    """Let the volume on IMAGE use all of it, after IMAGE was made larger."""
+    if here.ledger.get(here.known.volume_id) is None:
+        _assume_capacity(here, capacity)
+    with progress("initialise", 0) as advance:
+        record = here.stage.grow(
+            here.device, integrity_growth=integrity_growth, progress=Steps(advance)
+        )
+    payload = payload_size(record.mode, record.capacity, record.journal_sections)
+    show(
+        {
+            **record_dict(record),
+            "journal_sections": record.journal_sections,
+            "payload": payload,
+        }
+    )
 
 
 @luks.command(name="export")
@@ -298,3 +359,30 @@ def _assume_rotating(here: Node) -> None:
             trust.generation,
         )
     )
+
+
+def _assume_capacity(here: Node, capacity: int | None) -> None:
+    """Record a volume that only the options speak of, as it was before IMAGE was made larger."""
+    if capacity is None:
+        rule = "what IMAGE had before, or a ledger that knows: growth is told from tampering by it"
+        raise InvalidRequest("--capacity", "absent", rule)
+    expectation = attrs.evolve(here.known.expectation, capacity=capacity)
+    with here.stage.check(here.device, policy=here.known.policy, trust=expectation) as volume:
+        header = volume.header
+    here.ledger.add(
+        Record(
+            here.known.volume_id,
+            State.READY,
+            header.mode,
+            here.known.policy,
+            capacity,
+            header.generation,
+            header.uuid,
+            journal_sections=header.journal_sections,
+        )
+    )
+
+
+def _claims(report: Report) -> bool:
+    """Say whether a header claims integrity, and the disk has a place for its superblock."""
+    return report.mode is Mode.INTEGRITY

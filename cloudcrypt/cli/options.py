@@ -43,6 +43,12 @@ policy_option = click.option(
     help="bound: sealed, for this volume id. constellation: as Constellation writes and reads.",
 )
 
+journal_sections_option = click.option(
+    "--journal-sections",
+    type=click.IntRange(min=1),
+    help="Of a volume with integrity that has grown; by default the ledger's, or computed.",
+)
+
 volume_id_option = click.option("--volume-id", required=True, help="What the volume is known as.")
 
 master_secret_option = click.option(
@@ -62,11 +68,13 @@ class Known:
     policy: KeyPolicy
     mode: Mode
     generation: int | None
+    journal_sections: int | None
 
     @property
     def expectation(self) -> Expectation:
         """What the header must be if the ledger does not know the volume."""
-        return Expectation(self.mode, 1 if self.generation is None else self.generation)
+        generation = 1 if self.generation is None else self.generation
+        return Expectation(self.mode, generation, journal_sections=self.journal_sections)
 
 
 @attrs.frozen
@@ -103,11 +111,14 @@ def image_command(command: Callable[..., None]) -> Callable[..., None]:
         policy: str,
         integrity: bool,
         generation: int | None,
+        journal_sections: int | None,
         ledger_path: str | None,
         **own: object,
     ) -> None:
         mode = Mode.INTEGRITY if integrity else Mode.CRYPT
-        known = Known(check_volume_id(volume_id), KeyPolicy(policy), mode, generation)
+        known = Known(
+            check_volume_id(volume_id), KeyPolicy(policy), mode, generation, journal_sections
+        )
         with node(known, image, master_secret_path, ledger_path) as here:
             command(here, **own)
 
@@ -122,6 +133,7 @@ def image_command(command: Callable[..., None]) -> Callable[..., None]:
             type=click.IntRange(min=1),
             help="Key generation the header must have; by default the ledger's, else 1.",
         ),
+        journal_sections_option,
         ledger_option(required=False),
         json_option,
     )

@@ -18,6 +18,7 @@ from cloudcrypt.errors import (
     HeaderError,
     HeaderRefused,
     HostError,
+    IntegrityError,
     KeyServiceError,
     ProviderError,
     RequestError,
@@ -32,6 +33,7 @@ EXIT_CODES: Mapping[type[CloudcryptError], int] = {
     ProviderError: 6,
     StateError: 7,
     HostError: 8,
+    IntegrityError: 9,
 }
 """The exit code of each family of errors."""
 
@@ -153,6 +155,20 @@ def progress(what: str, total: int) -> Generator[Callable[[int], None]]:
             yield lambda count: bar.advance(task, count)
     else:
         yield _lines(what, total)
+
+
+class Steps:
+    """Turns "so many of so many" into the "so many more" that `progress` is told."""
+
+    def __init__(self, advance: Callable[[int], None]) -> None:
+        """Tell ``advance``."""
+        self._advance = advance
+        self._done = 0
+
+    def __call__(self, done: int, _: int) -> None:
+        """Say how much has been done in all."""
+        self._advance(done - self._done)
+        self._done = done
 
 
 def _lines(what: str, total: int) -> Callable[[int], None]:

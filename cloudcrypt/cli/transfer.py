@@ -13,7 +13,7 @@ from cloudcrypt.disk import FileDisk
 from cloudcrypt.errors import DeviceIOError, DeviceUnavailable, InvalidRequest
 from cloudcrypt.luks2 import SectorFile, UnlockedVolume
 from cloudcrypt.luks2.sectors import RUN_SIZE
-from cloudcrypt.mapper import UserspaceMapping
+from cloudcrypt.mapper import UserspaceMapping, engine_for
 from cloudcrypt.model import BlockDevice
 
 
@@ -46,7 +46,13 @@ def write_new(path: str) -> Generator[IO[bytes]]:
 
 def export_payload(device: BlockDevice, volume: UnlockedVolume, output: str) -> int:
     """Decrypt a payload to a new file, or to standard output for ``-``; return its bytes."""
-    with FileDisk(device.path) as disk, SectorFile(disk, volume, writable=False) as payload:
+    with FileDisk(device.path) as disk:
+        engine = engine_for(device.volume_id, disk, volume, writable=False)
+        return _export(SectorFile(engine, writable=False), output)
+
+
+def _export(payload: SectorFile, output: str) -> int:
+    with payload:
         if output == "-":
             _copy_out(payload, sys.stdout.buffer)
             sys.stdout.buffer.flush()

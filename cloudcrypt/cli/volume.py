@@ -10,25 +10,9 @@ import click
 
 from cloudcrypt import spi
 from cloudcrypt.cli.output import Group, json_option, show, show_rows
-from cloudcrypt.errors import InvalidRequest
+from cloudcrypt.cli.size import Size
 from cloudcrypt.model import Attachment, Snapshot, Volume, origin_to_dict
 from cloudcrypt.registry import open_provider
-from cloudcrypt.sizes import parse_size
-
-
-class Size(click.ParamType[int]):
-    """A size such as 10GiB, in bytes."""
-
-    name = "size"
-
-    def convert(
-        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        """Return the number of bytes."""
-        try:
-            return value if isinstance(value, int) else parse_size(value)
-        except InvalidRequest as error:
-            self.fail(error.message, param, ctx)
 
 
 @click.group(cls=Group)

@@ -29,6 +29,10 @@
     |       +-- CapacityRefused         the device is smaller than recorded
     |       +-- SealRefused             the MAC does not verify
     |       +-- VolumeKeyRefused        the keyslot yields a key that the digest denies
+    +-- IntegrityError          what the disk holds is not what was written there
+    |   +-- SuperblockRefused       the integrity superblock is not the computed one
+    |   +-- JournalRefused          the integrity journal cannot be genuine
+    |   +-- SectorRefused           the tag of a sector does not verify
     +-- KeyServiceError         data keys and master secrets
     |   +-- MasterSecretInvalid     a master secret cannot be read or is malformed
     |   +-- DataKeyUnavailable      the key service gave no usable key
@@ -71,6 +75,12 @@ from cloudcrypt.errors._header import (
 from cloudcrypt.errors._host import (
     HostError,
     HostUnready,
+)
+from cloudcrypt.errors._integrity import (
+    IntegrityError,
+    JournalRefused,
+    SectorRefused,
+    SuperblockRefused,
 )
 from cloudcrypt.errors._keys import (
     DataKeyUnavailable,
@@ -122,8 +132,10 @@ __all__ = [
     "HostError",
     "HostUnready",
     "IdentityRefused",
+    "IntegrityError",
     "InvalidRequest",
     "InvalidVolumeId",
+    "JournalRefused",
     "KdfRefused",
     "KeyServiceError",
     "KeyslotsRefused",
@@ -136,8 +148,10 @@ __all__ = [
     "RequestConflict",
     "RequestError",
     "SealRefused",
+    "SectorRefused",
     "StateError",
     "StateForbids",
+    "SuperblockRefused",
     "UnknownProvider",
     "UnknownVolume",
     "UnsupportedOperation",

@@ -20,6 +20,8 @@ class State(enum.Enum):
     """Registered as created blank; may be formatted."""
     FORMATTING = "formatting"
     """A format was begun; it is done again."""
+    INITIALISING = "initialising"
+    """The header is written; the tags of an integrity volume are, up to ``initialised``."""
     READY = "ready"
     """Formatted; the header is exactly what the record says."""
     ROTATING = "rotating"
@@ -28,6 +30,8 @@ class State(enum.Enum):
     """On the way from the identity of ``origin`` to this volume's own."""
     RESTORING = "restoring"
     """A header backup is being written."""
+    GROWING = "growing"
+    """An integrity volume is on the way from ``capacity`` to ``goal``."""
 
 
 @attrs.frozen
@@ -49,7 +53,9 @@ class Record:
 
     ``capacity`` is how many bytes of the device count, header included; ``uuid`` is None until a
     format was begun; ``generation`` is the one the header has, or had before the change that
-    ``state`` names.
+    ``state`` names. Of integrity volumes ``initialised`` counts the sectors whose tags are written,
+    ``journal_sections`` is that of one that has grown, and ``goal`` the capacity that growing leads
+    to.
     """
 
     volume_id: str
@@ -61,6 +67,9 @@ class Record:
     uuid: str | None = None
     origin: Origin = Blank()
     holder: Holder | None = None
+    initialised: int = 0
+    journal_sections: int | None = None
+    goal: int | None = None
 
 
 class Ledger(Protocol):

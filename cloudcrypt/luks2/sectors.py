@@ -2,21 +2,19 @@
 
 This is the engine of offline tests, of recovery without root, and of ``luks import`` and
 ``export``. Byte ranges are mapped to 4096-byte sectors: whole sectors go straight through, a partly
-written one is read, changed and written back.
+written one is read, changed and written back. What a sector is on the disk is the business of a
+`SectorEngine`.
 """
 
 import io
 import os
 import threading
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol
 
-from cloudcrypt.disk import Disk
-from cloudcrypt.errors import DeviceUnavailable, InvalidRequest, UnsupportedOperation
-from cloudcrypt.luks2 import layout
+from cloudcrypt.errors import DeviceUnavailable, InvalidRequest
 from cloudcrypt.luks2.gate import Gate
-from cloudcrypt.luks2.unlock import UnlockedVolume
-from cloudcrypt.luks2.xts import SLACK, XTS
-from cloudcrypt.model import Mode
+from cloudcrypt.luks2.xts import SLACK
 from cloudcrypt.profiles import SECTOR_SIZE
 from cloudcrypt.sizes import MIB, round_down, round_up
 
@@ -26,50 +24,77 @@ if TYPE_CHECKING:
 RUN_SIZE = 1 * MIB
 """Bytes that are read, converted and written at a time; bounds memory."""
 
-_UNITS = SECTOR_SIZE // 512
+
+class SectorEngine(Protocol):
+    """Whole sectors of one payload, in the clear. Reading is safe from several threads.
+
+    Offsets and lengths are in bytes, multiples of 4096. `SectorFile` holds ``write_lock`` around
+    `write` and `sync`.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name of the device below."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes of payload."""
+        ...
+
+    @property
+    def write_lock(self) -> AbstractContextManager[object]:
+        """Serialises the writers of all files on this engine."""
+        ...
+
+    def read(self, start: int, span: int, plain: memoryview) -> None:
+        """Read at most `RUN_SIZE` bytes into ``plain``, which is at least `SLACK` bytes longer.
+
+        Raises:
+            DeviceIOError: the device failed.
+            SectorRefused: a tag does not verify; nothing in ``plain`` is to be used.
+        """
+        ...
+
+    def write(self, start: int, plain: memoryview) -> None:
+        """Write at most `RUN_SIZE` bytes; durable after `sync`.
+
+        Raises:
+            DeviceIOError: the device failed; any of the sectors may have been written.
+        """
+        ...
+
+    def sync(self) -> None:
+        """Make everything written so far durable.
+
+        Raises:
+            DeviceIOError: the device failed.
+        """
+        ...
 
 
 class SectorFile(io.RawIOBase):
     """A payload as a raw binary file of fixed size.
 
-    Positions are bytes of payload; byte 0 is byte 16 MiB of the device. Reads stop at the end,
-    writes beyond it are refused whole. `pread` and `pwrite` have no shared position and are safe
-    from several threads; writes are serialised. Nothing is durable before `flush` returns.
+    Positions are bytes of payload. Reads stop at the end, writes beyond it are refused whole.
+    `pread` and `pwrite` have no shared position and are safe from several threads; writes are
+    serialised. Nothing is durable before `flush` returns.
     """
 
-    def __init__(
-        self,
-        disk: Disk,
-        volume: UnlockedVolume,
-        *,
-        writable: bool,
-        capacity: int | None = None,
-        gate: Gate | None = None,
-    ) -> None:
-        """Open the payload; the disk and the volume's key must outlive this file.
+    def __init__(self, engine: SectorEngine, *, writable: bool, gate: Gate | None = None) -> None:
+        """Open the payload; what the engine stands on must outlive this file.
 
         Args:
-            disk: the device.
-            volume: the unlocked volume.
+            engine: reads and writes whole sectors.
             writable: whether `pwrite` and `write` are allowed.
-            capacity: how many bytes of the device count, if not those of the verified header.
             gate: what whoever closes the disk and wipes the key closes first.
-
-        Raises:
-            UnsupportedOperation: the volume has integrity, whose data this version does not read.
         """
         super().__init__()
-        if volume.header.mode is Mode.INTEGRITY:
-            raise UnsupportedOperation(
-                "the data of an integrity volume in user space", "map it with the kernel"
-            )
-        self._disk = disk
-        self._xts = XTS(volume.volume_key)
-        self._size = layout.payload_size(capacity or volume.header.capacity)
+        self._engine = engine
+        self._size = engine.size
         self._writable = writable
         self._position = 0
-        self._gate = Gate(disk.name) if gate is None else gate
-        self._write_lock = threading.Lock()
+        self._gate = Gate(engine.name) if gate is None else gate
         self._buffers = threading.local()
 
     @property
@@ -80,7 +105,7 @@ class SectorFile(io.RawIOBase):
     @property
     def name(self) -> str:
         """The name of the device below."""
-        return self._disk.name
+        return self._engine.name
 
     # --- without a position: safe from several threads ---
 
@@ -111,7 +136,7 @@ class SectorFile(io.RawIOBase):
             raise io.UnsupportedOperation("not writable")  # io's own wording
         if offset + len(view) > self._size:
             raise InvalidRequest("end", offset + len(view), f"the payload ends at {self._size}")
-        with self._gate, self._write_lock:
+        with self._gate, self._engine.write_lock:
             self._write_range(offset, view)
         return len(view)
 
@@ -176,8 +201,8 @@ class SectorFile(io.RawIOBase):
             DeviceIOError: the device failed.
         """
         if not self.closed and self._writable:
-            with self._gate:
-                self._disk.sync()
+            with self._gate, self._engine.write_lock:
+                self._engine.sync()
         super().flush()
 
     def close(self) -> None:
@@ -208,9 +233,9 @@ class SectorFile(io.RawIOBase):
             span = min(RUN_SIZE, round_up(lead + rest, SECTOR_SIZE))
             count = min(span - lead, rest)
             if lead == 0 and span + SLACK <= rest:  # straight into the caller's buffer
-                self._decrypt(start, span, out[done:])
+                self._engine.read(start, span, out[done:])
             else:
-                out[done : done + count] = self._decrypted(start, span)[lead : lead + count]
+                out[done : done + count] = self._plain(start, span)[lead : lead + count]
             done += count
 
     def _write_range(self, offset: int, data: memoryview) -> None:
@@ -223,42 +248,22 @@ class SectorFile(io.RawIOBase):
             piece = data[done : done + count]
             if lead or count < span:
                 piece = self._merged(start, span, lead, piece)
-            self._store(start, piece)
+            self._engine.write(start, piece)
             done += count
 
     def _merged(self, start: int, span: int, lead: int, piece: memoryview) -> memoryview:
         """Return ``span`` bytes from ``start`` with ``piece`` laid over them at ``lead``."""
-        whole = bytearray(span)
-        view = memoryview(whole)
+        view = memoryview(bytearray(span))
         for sector in {0, span - SECTOR_SIZE}:
-            view[sector : sector + SECTOR_SIZE] = self._decrypted(start + sector, SECTOR_SIZE)
+            view[sector : sector + SECTOR_SIZE] = self._plain(start + sector, SECTOR_SIZE)
         view[lead : lead + len(piece)] = piece
         return view
 
-    def _decrypted(self, start: int, span: int) -> memoryview:
+    def _plain(self, start: int, span: int) -> memoryview:
         """Return ``span`` bytes from ``start``, in a buffer of this thread that is used again."""
-        _, plain = self._scratch()
-        self._decrypt(start, span, plain)
-        return plain[:span]
-
-    def _decrypt(self, start: int, span: int, plain: memoryview) -> None:
-        cipher, _ = self._scratch()
-        self._disk.read_into(layout.DATA_OFFSET + start, cipher[:span])
-        self._xts.decrypt(cipher[:span], start // SECTOR_SIZE * _UNITS, SECTOR_SIZE, plain)
-
-    def _store(self, start: int, plain: memoryview) -> None:
-        cipher, _ = self._scratch()
-        self._xts.encrypt(plain, start // SECTOR_SIZE * _UNITS, SECTOR_SIZE, cipher)
-        self._disk.write(layout.DATA_OFFSET + start, cipher[: len(plain)])
-
-    def _scratch(self) -> tuple[memoryview, memoryview]:
-        """Return two buffers of this thread, for ciphertext and for plaintext."""
         try:
-            scratch: tuple[memoryview, memoryview] = self._buffers.pair
+            plain: memoryview = self._buffers.plain
         except AttributeError:
-            scratch = (
-                memoryview(bytearray(RUN_SIZE + SLACK)),
-                memoryview(bytearray(RUN_SIZE + SLACK)),
-            )
-            self._buffers.pair = scratch
-        return scratch
+            plain = self._buffers.plain = memoryview(bytearray(RUN_SIZE + SLACK))
+        self._engine.read(start, span, plain)
+        return plain[:span]

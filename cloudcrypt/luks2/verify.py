@@ -66,8 +66,9 @@ SEQIDS = Bounds(1, 2**63 - 1)
 class VerifiedHeader:
     """A header that passed every check; made by `verify` alone.
 
-    ``capacity`` is how many bytes of the device count, header included; ``area`` the bytes of the
-    keyslot area that were checked, and that `unlock` uses.
+    ``capacity`` is how many bytes of the device count, header included, and ``journal_sections``
+    what the caller expects of an integrity volume; ``area`` the bytes of the keyslot area that were
+    checked, and that `unlock` uses.
     """
 
     device: str
@@ -77,6 +78,7 @@ class VerifiedHeader:
     seqid: int
     generation: int
     capacity: int
+    journal_sections: int | None
     metadata: Metadata = attrs.field(repr=False)
     area: bytes = attrs.field(repr=False)
 
@@ -89,11 +91,6 @@ class VerifiedHeader:
     def digest(self) -> Pbkdf2Digest:
         """The only digest."""
         return self.metadata.digests["0"]
-
-    @property
-    def payload_size(self) -> int:
-        """Bytes of payload: whole sectors between the header and ``capacity``."""
-        return layout.payload_size(self.capacity)
 
 
 def verify(
@@ -141,6 +138,7 @@ def verify(
         seqid=header.seqid,
         generation=expectation.generation,
         capacity=capacity,
+        journal_sections=expectation.journal_sections,
         metadata=metadata,
         area=area,
     )

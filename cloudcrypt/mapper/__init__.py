@@ -4,7 +4,16 @@
 kernel's device-mapper follows.
 """
 
+from cloudcrypt.mapper.engines import engine_for, geometry_of, payload_size
 from cloudcrypt.mapper.protocol import Mapper, Mapping
 from cloudcrypt.mapper.userspace import UserspaceMapper, UserspaceMapping
 
-__all__ = ["Mapper", "Mapping", "UserspaceMapper", "UserspaceMapping"]
+__all__ = [
+    "Mapper",
+    "Mapping",
+    "UserspaceMapper",
+    "UserspaceMapping",
+    "engine_for",
+    "geometry_of",
+    "payload_size",
+]

@@ -5,8 +5,9 @@ import threading
 from cloudcrypt.disk import HostDisk
 from cloudcrypt.errors import DeviceBusy
 from cloudcrypt.luks2 import SectorFile, UnlockedVolume
+from cloudcrypt.luks2.engine import XTSEngine
 from cloudcrypt.luks2.gate import Gate
-from cloudcrypt.luks2.layout import payload_size
+from cloudcrypt.mapper.engines import engine_for
 
 
 class UserspaceMapping:
@@ -15,18 +16,22 @@ class UserspaceMapping:
     def __init__(
         self, volume_id: str, disk: HostDisk, volume: UnlockedVolume, *, writable: bool
     ) -> None:
-        """Take over ``disk`` and the key of ``volume``."""
+        """Take over ``disk`` and the key of ``volume``.
+
+        Raises:
+            IntegrityError: superblock or journal of the volume are not what they must be.
+        """
         self.volume_id = volume_id
         self.writable = writable
         self.disk = disk
         self.volume = volume
-        self.capacity = volume.header.capacity
+        self.engine = engine_for(volume_id, disk, volume, writable=writable)
         self._gate = Gate(disk.name)
 
     @property
     def size(self) -> int:
         """Bytes of payload."""
-        return payload_size(self.capacity)
+        return self.engine.size
 
     @property
     def device_identity(self) -> tuple[int, int]:
@@ -35,13 +40,7 @@ class UserspaceMapping:
 
     def open(self) -> SectorFile:
         """Open the payload as a raw binary file of the size it has now."""
-        return SectorFile(
-            self.disk,
-            self.volume,
-            writable=self.writable,
-            capacity=self.capacity,
-            gate=self._gate,
-        )
+        return SectorFile(self.engine, writable=self.writable, gate=self._gate)
 
     def close(self) -> None:
         """Wait for reads and writes under way, flush, wipe the key and close the device.
@@ -54,7 +53,7 @@ class UserspaceMapping:
         self._gate.close()
         try:
             if self.writable:
-                self.disk.sync()
+                self.engine.close()
         finally:
             self.volume.volume_key.wipe()
             self.disk.close()
@@ -73,7 +72,6 @@ class UserspaceMapper:
     ) -> UserspaceMapping:
         """Map the volume; see `Mapper.activate`."""
         mapping = UserspaceMapping(volume_id, disk, volume, writable=writable)
-        mapping.open().close()  # refuses here what cannot be read, not at the first use
         with self._lock:
             if volume_id in self._mappings:
                 raise DeviceBusy(disk.name)
@@ -90,7 +88,8 @@ class UserspaceMapper:
             mapping = self._mappings.get(volume_id)
             if mapping is not None:
                 mapping.disk.refresh()
-                mapping.capacity = capacity
+                if isinstance(mapping.engine, XTSEngine):  # the other one grows when it is closed
+                    mapping.engine.capacity = capacity
 
     def deactivate(self, volume_id: str) -> None:
         """Flush and remove the mapping; see `Mapper.deactivate`."""

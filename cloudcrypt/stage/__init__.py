@@ -18,12 +18,18 @@ from cloudcrypt.model import BlockDevice, ClonedFrom, Expectation, KeyPolicy, Mo
 from cloudcrypt.profiles import PROFILES, Profile
 from cloudcrypt.stage import backup as _backup
 from cloudcrypt.stage import formatting as _formatting
+from cloudcrypt.stage import growing as _growing
 from cloudcrypt.stage import identity as _identity
 from cloudcrypt.stage import opening as _opening
-from cloudcrypt.stage.formatting import LargeVolumeWarning
+from cloudcrypt.stage.formatting import LargeVolumeWarning, Progress
 from cloudcrypt.stage.world import Adopt, Trust, World, random_uuid
 
-__all__ = ["Adopt", "LargeVolumeWarning", "Stage", "Trust"]
+__all__ = ["Adopt", "LargeVolumeWarning", "Progress", "Stage", "Trust"]
+
+
+def _silent(done: int, total: int) -> None:
+    """Take no notice of progress."""
+
 
 MappingT = TypeVar("MappingT", bound=mapper.Mapping)
 
@@ -92,20 +98,24 @@ class Stage(Generic[MappingT]):
         """
         return _formatting.register_new(self._world, volume_id, mode, capacity, policy)
 
-    def format(self, device: BlockDevice) -> Record:
+    def format(self, device: BlockDevice, *, progress: Progress = _silent) -> Record:
         """Format a volume that the ledger says is new. Nothing else ever formats.
 
-        Idempotent: a format that was cut short is done again; a volume that is formatted already is
-        verified and left alone. A failure leaves a volume that is new, or to be formatted again.
+        Idempotent: a format that was cut short is gone on with; a volume that is formatted already
+        is verified and left alone. A failure leaves a volume that is new, or to be formatted again.
+        With integrity the tags of the whole payload are written, 0.8 % of it.
+
+        Args:
+            device: a proven device.
+            progress: is told how many bytes of an integrity volume are initialised, of how many.
 
         Raises:
             UnknownVolume: the volume was never registered.
             DeviceNotBlank: the device holds something; nothing was written.
             DeviceTooSmall, DeviceBusy, DeviceIOError: the device is unfit.
-            UnsupportedOperation: the volume is to have integrity, which this version cannot format.
             HeaderRefused: the volume is recorded as formatted, and its header is not right.
         """
-        _formatting.format_volume(self._world, device)
+        _formatting.format_volume(self._world, device, progress)
         return self._record(device.volume_id)
 
     def open(
@@ -135,6 +145,7 @@ class Stage(Generic[MappingT]):
             HeaderRefused: the header is not what it must be; its ``step`` says where.
             StateForbids: the volume is not formatted, or must be rebound first.
             VolumeBusy, DeviceBusy: another node, or process, has it.
+            IntegrityError: superblock or journal of an integrity volume are not what they must be.
             UnsupportedOperation: the mapper cannot map this mode.
         """
         return _opening.open_volume(
@@ -163,16 +174,39 @@ class Stage(Generic[MappingT]):
         """
         _opening.close_volume(self._world, self._mapper, volume_id)
 
-    def grow(self, device: BlockDevice) -> Record:
-        """Let a volume, open or not, use all of a device that has become larger. Idempotent.
+    def grow(
+        self,
+        device: BlockDevice,
+        *,
+        integrity_growth: bool = False,
+        progress: Progress = _silent,
+    ) -> Record:
+        """Let a volume use all of a device that has become larger. Idempotent.
+
+        A volume with integrity must be closed, and its new tail blank; a crash at any point leaves
+        the old size or the new one, and calling again finishes. Another volume may be open.
+
+        Args:
+            device: a proven device.
+            integrity_growth: grow a volume with integrity, too.
+            progress: is told how many bytes of its tail are initialised, of how many.
 
         Raises:
             CapacityRefused: the device is smaller than recorded.
             InvalidRequest: the payload would exceed 256 TiB.
-            UnsupportedOperation: the volume has integrity.
-            UnknownVolume, StateForbids, VolumeBusy: the record forbids it.
+            UnsupportedOperation: the volume has integrity, and ``integrity_growth`` is not said.
+            DeviceNotBlank: the tail that an integrity volume would get holds something.
+            IntegrityError: superblock or journal are not what they must be.
+            UnknownVolume, StateForbids, VolumeBusy, DeviceBusy: the record or another use forbids
+                it.
         """
-        _opening.grow_volume(self._world, self._mapper, device)
+        _growing.grow_volume(
+            self._world,
+            self._mapper,
+            device,
+            integrity_growth=integrity_growth,
+            progress=progress,
+        )
         return self._record(device.volume_id)
 
     def rotate(self, device: BlockDevice, *, generation: int | None = None) -> Record:

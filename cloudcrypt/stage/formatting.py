@@ -1,6 +1,7 @@
 """Formatting: from a device that is known to be new to an encrypted volume."""
 
 import warnings
+from collections.abc import Callable
 
 import attrs
 
@@ -12,15 +13,17 @@ from cloudcrypt.errors import (
     InvalidRequest,
     StateForbids,
     UnknownVolume,
-    UnsupportedOperation,
 )
+from cloudcrypt.integrity import Geometry
+from cloudcrypt.integrity.initialise import write_journal_and_superblock, write_tags
 from cloudcrypt.ledger import Record, State
 from cloudcrypt.luks2 import layout
+from cloudcrypt.mapper import payload_size
 from cloudcrypt.model import BlockDevice, KeyPolicy, Mode, check_volume_id
-from cloudcrypt.profiles import XTS_LIMIT, XTS_RECOMMENDED
+from cloudcrypt.profiles import SECTOR_SIZE, XTS_LIMIT, XTS_RECOMMENDED
 from cloudcrypt.sizes import format_size
 from cloudcrypt.stage.blank import require_blank
-from cloudcrypt.stage.reading import verified
+from cloudcrypt.stage.reading import unlocked, verified
 from cloudcrypt.stage.world import World, held
 
 
@@ -28,16 +31,20 @@ class LargeVolumeWarning(UserWarning):
     """More data under one XTS key than IEEE 1619 recommends."""
 
 
-def check_capacity(capacity: int) -> None:
+Progress = Callable[[int, int], None]
+"""Is told how many bytes of payload are done, of how many."""
+
+
+def check_capacity(capacity: int, mode: Mode) -> None:
     """Refuse a capacity in bytes that no volume can have; warn of one that is unwise.
 
     Raises:
-        InvalidRequest: too small for header and one sector, or above 256 TiB of payload.
+        InvalidRequest: too small for header, overhead and one sector, or above 256 TiB of payload.
     """
-    if capacity < layout.DEVICE_MIN:
-        rule = f"at least {layout.DEVICE_MIN} bytes: 16 MiB of header and one sector"
+    payload = payload_size(mode, capacity)
+    if payload == 0:
+        rule = "at least 16 MiB of header, with integrity journal and tags, and one sector"
         raise InvalidRequest("capacity", capacity, rule)
-    payload = layout.payload_size(capacity)
     if payload > XTS_LIMIT:
         rule = f"at most {format_size(XTS_LIMIT)} under one XTS key (IEEE 1619)"
         raise InvalidRequest("capacity", capacity, rule)
@@ -55,7 +62,7 @@ def register_new(
 ) -> Record:
     """Record a volume that was just created blank, unless it is recorded already."""
     check_volume_id(volume_id)
-    check_capacity(capacity)
+    check_capacity(capacity, mode)
     found = world.ledger.get(volume_id)
     if found is None:
         return world.ledger.add(Record(volume_id, State.NEW, mode, policy, capacity))
@@ -71,25 +78,28 @@ def register_new(
     return found
 
 
-def format_volume(world: World, device: BlockDevice) -> Record:
-    """Format a new volume, or do a format again that was cut short."""
+def format_volume(world: World, device: BlockDevice, progress: Progress) -> Record:
+    """Format a new volume, or go on with a format that was cut short."""
     record = world.ledger.get(device.volume_id)
     if record is None:
         raise UnknownVolume(device.volume_id)
-    if record.state not in (State.NEW, State.FORMATTING, State.READY):
+    if record.state not in (State.NEW, State.FORMATTING, State.INITIALISING, State.READY):
         raise StateForbids(record.volume_id, record.state.value, "format")
-    if record.mode is Mode.INTEGRITY:
-        raise UnsupportedOperation(
-            "formatting a disk with integrity",
-            "format without integrity: this version writes and verifies headers of integrity "
-            "volumes, but not yet the tags of their data",
-        )
-    with held(world, record) as record, world.open_device(device, writable=True) as disk:
-        if record.state is State.READY:
-            _, keys = verified(world, disk, record)
-            with keys:
-                return record
-        return _format(world, disk, record)
+    with held(world, record) as mine, world.open_device(device, writable=True) as disk:
+        return _carry_on(world, disk, mine, progress)
+
+
+def _carry_on(world: World, disk: Disk, record: Record, progress: Progress) -> Record:
+    """Do what is left to do of a format."""
+    if record.state is State.READY:
+        _, keys = verified(world, disk, record)
+        with keys:
+            return record
+    if record.state is not State.INITIALISING:
+        record = _format(world, disk, record)
+    if record.state is State.INITIALISING:
+        record = _initialise(world, disk, record, progress)
+    return record
 
 
 def _format(world: World, disk: Disk, record: Record) -> Record:
@@ -111,8 +121,24 @@ def _format(world: World, disk: Disk, record: Record) -> Record:
         )
         image.write_to(disk)
     _, keys = verified(world, disk, record)
+    after = State.READY if record.mode is Mode.CRYPT else State.INITIALISING
     with keys:
-        return world.ledger.replace(record, attrs.evolve(record, state=State.READY))
+        return world.ledger.replace(record, attrs.evolve(record, state=after))
+
+
+def _initialise(world: World, disk: Disk, record: Record, progress: Progress) -> Record:
+    """Write the tags, the journal and the superblock of an integrity volume."""
+    geometry = Geometry.of(record.capacity)
+
+    def remember(sector: int) -> None:
+        nonlocal record
+        record = world.ledger.replace(record, attrs.evolve(record, initialised=sector))
+        progress(sector * SECTOR_SIZE, geometry.payload_size)
+
+    with unlocked(world, disk, record) as volume:
+        write_tags(disk, volume.volume_key, geometry, first=record.initialised, durable=remember)
+        write_journal_and_superblock(disk, geometry)
+    return world.ledger.replace(record, attrs.evolve(record, state=State.READY))
 
 
 def _check_device(disk: Disk, record: Record) -> None:

@@ -94,6 +94,7 @@ def _begin(
         expected.capacity or device.size,
         uuid=world.new_uuid(),
         origin=origin,
+        journal_sections=expected.journal_sections,
     )
     return world.ledger.add(begun)
 

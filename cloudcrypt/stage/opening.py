@@ -7,20 +7,16 @@ import attrs
 
 from cloudcrypt import luks2
 from cloudcrypt.errors import (
-    CapacityRefused,
     DeviceMismatch,
     DeviceUnavailable,
     StateForbids,
-    UnknownVolume,
-    UnsupportedOperation,
 )
 from cloudcrypt.ledger import Record, State
-from cloudcrypt.luks2 import Step
 from cloudcrypt.mapper import Mapper, Mapping
-from cloudcrypt.model import BlockDevice, KeyPolicy, Mode
-from cloudcrypt.stage.formatting import check_capacity
-from cloudcrypt.stage.reading import known, settle, unlocked
-from cloudcrypt.stage.world import Adopt, Trust, World, held, hold, release
+from cloudcrypt.model import BlockDevice, KeyPolicy
+from cloudcrypt.stage.growing import settle_growth
+from cloudcrypt.stage.reading import HEADER_CHANGES, known, settle, unlocked
+from cloudcrypt.stage.world import Adopt, Trust, World, hold, release
 
 MappingT = TypeVar("MappingT", bound=Mapping)
 
@@ -47,8 +43,9 @@ def open_volume(
             if not was_held:
                 undo.callback(release, world, record.volume_id)
         disk = undo.enter_context(world.open_device(device, writable=writable))
-        if record.state is not State.READY and writable:
+        if record.state in HEADER_CHANGES and writable:
             record = settle(world, disk, record)
+        record = settle_growth(world, disk, record)
         adopt = isinstance(trust, Adopt) and not in_ledger
         volume = undo.enter_context(unlocked(world, disk, record, adopt=adopt))
         if not in_ledger:
@@ -67,6 +64,7 @@ def check_volume(
     _require_formatted(record)
     with world.open_device(device, writable=False) as disk:
         adopt = isinstance(trust, Adopt) and not in_ledger
+        record = settle_growth(world, disk, record, record_it=False)
         return unlocked(world, disk, record, adopt=adopt)
 
 
@@ -76,32 +74,10 @@ def close_volume(world: World, mapper: Mapper[MappingT], volume_id: str) -> None
     release(world, volume_id)
 
 
-def grow_volume(world: World, mapper: Mapper[MappingT], device: BlockDevice) -> Record:
-    """Let a volume, open or not, use all of its device."""
-    record = world.ledger.get(device.volume_id)
-    if record is None:
-        raise UnknownVolume(device.volume_id)
-    if record.state is not State.READY:
-        raise StateForbids(record.volume_id, record.state.value, "grow")
-    if record.mode is Mode.INTEGRITY:
-        raise UnsupportedOperation(
-            "growing a volume with integrity",
-            "restore its content to a larger volume; Constellation does not expand such volumes",
-        )
-    if device.size < record.capacity:
-        found, expected = {"device size": device.size}, f"at least {record.capacity}"
-        raise CapacityRefused(int(Step.CAPACITY), Step.CAPACITY.name, found, expected)
-    if device.size > record.capacity:
-        check_capacity(device.size)
-        with held(world, record) as before:
-            record = world.ledger.replace(before, attrs.evolve(before, capacity=device.size))
-    mapper.resize(device.volume_id, record.capacity)
-    return record
-
-
 def _require_formatted(record: Record) -> None:
     unsealed = record.policy is KeyPolicy.CONSTELLATION and record.state is State.RESTORING
-    if unsealed or record.state in (State.NEW, State.FORMATTING, State.REBINDING):
+    unfinished = (State.NEW, State.FORMATTING, State.INITIALISING, State.REBINDING)
+    if unsealed or record.state in unfinished:
         raise StateForbids(record.volume_id, record.state.value, "open")
 
 

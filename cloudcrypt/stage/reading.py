@@ -20,6 +20,9 @@ from cloudcrypt.stage.world import (
     require_agreement,
 )
 
+HEADER_CHANGES = (State.ROTATING, State.REBINDING, State.RESTORING)
+"""The states in which the copies of a header may differ."""
+
 
 def known(
     world: World, device: BlockDevice, policy: KeyPolicy, trust: Trust | None
@@ -46,7 +49,16 @@ def known(
             generation, uuid, capacity = 1, None, device.size
         case _:
             assert_never(trust)
-    record = Record(device.volume_id, State.READY, trust.mode, policy, capacity, generation, uuid)
+    record = Record(
+        device.volume_id,
+        State.READY,
+        trust.mode,
+        policy,
+        capacity,
+        generation,
+        uuid,
+        journal_sections=trust.journal_sections if isinstance(trust, Expectation) else None,
+    )
     return record, False
 
 
@@ -88,7 +100,7 @@ def unlocked(
     Raises:
         HeaderRefused: the header is not what the record says, or does not open.
     """
-    if record.state is State.READY:
+    if record.state not in HEADER_CHANGES:
         header, keys = verified(world, disk, record, adopt=adopt)
     else:
         header = _recovered(world, luks2.read_header(disk), record)

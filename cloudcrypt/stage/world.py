@@ -123,7 +123,9 @@ def held(world: World, record: Record) -> Generator[Record]:
 
 def expectation_of(record: Record) -> Expectation:
     """Return what the ledger's record expects of the disk."""
-    return Expectation(record.mode, record.generation, record.uuid, record.capacity)
+    return Expectation(
+        record.mode, record.generation, record.uuid, record.capacity, record.journal_sections
+    )
 
 
 def candidate(world: World, record: Record, generation: int) -> Candidate:
@@ -148,6 +150,7 @@ def require_agreement(record: Record, policy: KeyPolicy, trust: Trust | None) ->
             ("generation", trust.generation, record.generation),
             ("UUID", trust.uuid, record.uuid),
             ("capacity", trust.capacity, record.capacity),
+            ("journal sections", trust.journal_sections, record.journal_sections),
         ]
     for field, expected, recorded in stated:
         if expected is not None and expected != recorded:

@@ -18,6 +18,7 @@ from dissect.fve.luks import LUKS
 from cloudcrypt import luks2
 from cloudcrypt.disk import FileDisk
 from cloudcrypt.luks2 import SectorFile
+from cloudcrypt.luks2.engine import XTSEngine
 from cloudcrypt.model import Expectation, Mode
 from cloudcrypt.profiles import CLOUDCRYPT_V1, CONSTELLATION, Bounds, Profile
 from cloudcrypt.secret import Secret
@@ -156,7 +157,7 @@ def test_the_payload_is_read_and_written_at_a_fair_share_of_the_cipher(volume: V
     content, unlocked = os.urandom(size), volume.unlock()
     with (
         FileDisk(volume.path, writable=True) as disk,
-        SectorFile(disk, unlocked, writable=True) as payload,
+        SectorFile(XTSEngine(disk, unlocked), writable=True) as payload,
     ):
         buffer = bytearray(size)
         write, read = in_turn(

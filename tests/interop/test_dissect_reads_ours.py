@@ -7,6 +7,7 @@ from dissect.fve.luks import LUKS
 
 from cloudcrypt.disk import FileDisk
 from cloudcrypt.luks2 import SectorFile
+from cloudcrypt.luks2.engine import XTSEngine
 from cloudcrypt.profiles import CLOUDCRYPT_V1, CONSTELLATION, Profile
 from cloudcrypt_testing.volumes import repeatable, sample_volume
 
@@ -28,7 +29,7 @@ def test_it_decrypts_what_we_wrote(image: Path, profile: Profile) -> None:
     volume = sample_volume(profile)
     with FileDisk(image, writable=True) as disk:
         volume.image.write_to(disk)
-        with volume.unlock(disk) as unlocked, SectorFile(disk, unlocked, writable=True) as file:
+        with volume.unlock(disk) as unlocked, SectorFile(XTSEngine(disk, unlocked), writable=True) as file:
             for offset, length in WRITES.items():
                 file.pwrite(offset, repeatable(f"at {offset}")(length))
     with image.open("rb") as raw:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from cloudcrypt.errors import InvalidRequest
 from cloudcrypt.luks2 import SectorFile, UnlockedVolume, layout
+from cloudcrypt.luks2.engine import XTSEngine
 from cloudcrypt.luks2.sectors import RUN_SIZE
 from cloudcrypt_testing.disks import MemoryDisk
 from cloudcrypt_testing.profiles import CHEAP
@@ -50,7 +51,7 @@ def noise(number: int) -> bytes:
 @settings(max_examples=60)
 @given(OPERATIONS)
 def test_random_reads_and_writes_equal_a_bytearray(operations: list[tuple[str, int, int]]) -> None:
-    file = SectorFile(MemoryDisk(layout.DATA_OFFSET + PAYLOAD), unlocked(), writable=True)
+    file = SectorFile(XTSEngine(MemoryDisk(layout.DATA_OFFSET + PAYLOAD), unlocked()), writable=True)
     file.pwrite(0, bytes(PAYLOAD))
     model = bytearray(PAYLOAD)
     for number, (kind, offset, length) in enumerate(operations):

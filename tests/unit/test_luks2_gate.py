@@ -7,6 +7,7 @@ import pytest
 
 from cloudcrypt.errors import DeviceUnavailable
 from cloudcrypt.luks2 import SectorFile
+from cloudcrypt.luks2.engine import XTSEngine
 from cloudcrypt.luks2.gate import Gate
 from cloudcrypt_testing.disks import FailingDisk, Operation, RecordingDisk
 from cloudcrypt_testing.profiles import CHEAP
@@ -73,7 +74,7 @@ def test_a_payload_behind_a_closed_gate_touches_neither_disk_nor_key() -> None:
     disk = RecordingDisk(volume.disk())
     unlocked = volume.unlock(disk)
     gate = Gate("vol")
-    file = SectorFile(disk, unlocked, writable=True, gate=gate)
+    file = SectorFile(XTSEngine(disk, unlocked), writable=True, gate=gate)
     file.write(b"before")
     gate.close()
     unlocked.volume_key.wipe()
@@ -107,8 +108,8 @@ def test_a_read_that_is_under_way_ends_before_the_gate_is_closed() -> None:
         gate.close()
         unlocked.volume_key.wipe()
 
-    SectorFile(below, unlocked, writable=True).pwrite(0, b"content")
-    file = SectorFile(FailingDisk(below, slow), unlocked, writable=False, gate=gate)
+    SectorFile(XTSEngine(below, unlocked), writable=True).pwrite(0, b"content")
+    file = SectorFile(XTSEngine(FailingDisk(below, slow), unlocked), writable=False, gate=gate)
     with ThreadPoolExecutor(2) as pool:
         read = pool.submit(file.pread, 0, 7)
         assert entered.wait(PATIENCE)

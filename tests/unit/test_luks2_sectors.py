@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cloudcrypt.disk import Disk, read
 from cloudcrypt.errors import DeviceIOError, InvalidRequest, UnsupportedOperation
 from cloudcrypt.luks2 import SectorFile, UnlockedVolume, layout
+from cloudcrypt.luks2.engine import XTSEngine
 from cloudcrypt.luks2.sectors import RUN_SIZE
 from cloudcrypt.model import Mode
 from cloudcrypt_testing.disks import FailingDisk, MemoryDisk, Operation, RecordingDisk, at
@@ -40,7 +41,7 @@ def disk(volume: SampleVolume) -> MemoryDisk:
 
 @pytest.fixture
 def file(disk: Disk, unlocked: UnlockedVolume) -> SectorFile:
-    return SectorFile(disk, unlocked, writable=True)
+    return SectorFile(XTSEngine(disk, unlocked), writable=True)
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_the_size_may_be_less_than_the_device_has(
     disk: MemoryDisk, unlocked: UnlockedVolume
 ) -> None:
     capacity = layout.DATA_OFFSET + 2 * SECTOR
-    file = SectorFile(disk, unlocked, writable=True, capacity=capacity)
+    file = SectorFile(XTSEngine(disk, unlocked, capacity=capacity), writable=True)
     assert 2 * SECTOR == file.size
     with pytest.raises(InvalidRequest):
         file.pwrite(SECTOR, bytes(SECTOR + 1))
@@ -153,7 +154,7 @@ def test_whole_sectors_are_written_without_being_read(
     disk: MemoryDisk, unlocked: UnlockedVolume
 ) -> None:
     recording = RecordingDisk(disk)
-    file = SectorFile(recording, unlocked, writable=True)
+    file = SectorFile(XTSEngine(recording, unlocked), writable=True)
     file.pwrite(SECTOR, bytes(RUN_SIZE + SECTOR))
     first = Operation("write", layout.DATA_OFFSET + SECTOR, RUN_SIZE)
     second = Operation("write", layout.DATA_OFFSET + SECTOR + RUN_SIZE, SECTOR)
@@ -164,7 +165,7 @@ def test_only_the_partly_written_sectors_are_read_first(
     disk: MemoryDisk, unlocked: UnlockedVolume
 ) -> None:
     recording = RecordingDisk(disk)
-    SectorFile(recording, unlocked, writable=True).pwrite(1, bytes(9 * SECTOR))
+    SectorFile(XTSEngine(recording, unlocked), writable=True).pwrite(1, bytes(9 * SECTOR))
     reads = {each.offset for each in recording.operations if each.kind == "read"}
     assert {layout.DATA_OFFSET, layout.DATA_OFFSET + 9 * SECTOR} == reads
 
@@ -236,7 +237,7 @@ def test_a_file_opened_for_reading_is_not_written(
     disk: MemoryDisk, unlocked: UnlockedVolume
 ) -> None:
     recording = RecordingDisk(disk)
-    with SectorFile(recording, unlocked, writable=False) as file:
+    with SectorFile(XTSEngine(recording, unlocked), writable=False) as file:
         assert not file.writable()
         with pytest.raises(io.UnsupportedOperation):
             file.write(b"x")
@@ -270,7 +271,7 @@ def test_flushing_and_closing_make_writes_durable(
     disk: MemoryDisk, unlocked: UnlockedVolume
 ) -> None:
     recording = RecordingDisk(disk)
-    with SectorFile(recording, unlocked, writable=True) as file:
+    with SectorFile(XTSEngine(recording, unlocked), writable=True) as file:
         file.flush()
     assert [Operation("sync")] * 2 == recording.operations
 
@@ -279,7 +280,7 @@ def test_the_data_of_an_integrity_volume_is_not_read_in_user_space() -> None:
     volume = sample_volume(CHEAP, Mode.INTEGRITY)
     disk = volume.disk()
     with pytest.raises(UnsupportedOperation):
-        SectorFile(disk, volume.unlock(disk), writable=False)
+        SectorFile(XTSEngine(disk, volume.unlock(disk)), writable=False)
 
 
 # --- failures, threads ---
@@ -289,7 +290,7 @@ def test_a_failing_read_is_an_error_and_not_zeros(
     disk: MemoryDisk, unlocked: UnlockedVolume
 ) -> None:
     bad = layout.DATA_OFFSET + 5 * SECTOR
-    file = SectorFile(FailingDisk(disk, at("read", bad)), unlocked, writable=True)
+    file = SectorFile(XTSEngine(FailingDisk(disk, at("read", bad)), unlocked), writable=True)
     assert file.pread(0, 5 * SECTOR)
     for use in (
         lambda: file.pread(0, 6 * SECTOR),
@@ -302,7 +303,7 @@ def test_a_failing_read_is_an_error_and_not_zeros(
 
 def test_a_failing_write_is_an_error(disk: MemoryDisk, unlocked: UnlockedVolume) -> None:
     bad = layout.DATA_OFFSET + 5 * SECTOR
-    file = SectorFile(FailingDisk(disk, at("write", bad)), unlocked, writable=True)
+    file = SectorFile(XTSEngine(FailingDisk(disk, at("write", bad)), unlocked), writable=True)
     with pytest.raises(DeviceIOError):
         file.write(bytes(10 * SECTOR))
     assert file.tell() == 0
@@ -312,7 +313,7 @@ def test_a_failing_write_is_an_error(disk: MemoryDisk, unlocked: UnlockedVolume)
 def test_a_failing_sync_is_an_error_of_flush_and_of_close(
     disk: MemoryDisk, unlocked: UnlockedVolume
 ) -> None:
-    file = SectorFile(FailingDisk(disk, at("sync")), unlocked, writable=True)
+    file = SectorFile(XTSEngine(FailingDisk(disk, at("sync")), unlocked), writable=True)
     with pytest.raises(DeviceIOError):
         file.flush()
     with pytest.raises(DeviceIOError):

@@ -1,0 +1,144 @@
+"""Growing: letting a volume use a device that has become larger.
+
+A volume without integrity only needs its new capacity on record. One with integrity needs the tags
+of its new tail first, and then a superblock that speaks of it: a crash at any point leaves the old
+size or the new one.
+"""
+
+from typing import TypeVar
+
+import attrs
+
+from cloudcrypt import luks2
+from cloudcrypt.disk import Disk, ReadableDisk
+from cloudcrypt.errors import (
+    CapacityRefused,
+    StateForbids,
+    SuperblockRefused,
+    UnknownVolume,
+    UnsupportedOperation,
+)
+from cloudcrypt.integrity import Geometry, IntegrityEngine, superblock
+from cloudcrypt.integrity.geometry import sections_of
+from cloudcrypt.integrity.initialise import write_superblock, write_tags
+from cloudcrypt.ledger import Record, State
+from cloudcrypt.luks2 import Step
+from cloudcrypt.mapper import Mapper, Mapping
+from cloudcrypt.model import BlockDevice, Mode
+from cloudcrypt.profiles import SECTOR_SIZE
+from cloudcrypt.stage.blank import require_blank
+from cloudcrypt.stage.formatting import Progress, check_capacity
+from cloudcrypt.stage.reading import unlocked
+from cloudcrypt.stage.world import World, held
+
+MappingT = TypeVar("MappingT", bound=Mapping)
+
+
+def grow_volume(
+    world: World,
+    mapper: Mapper[MappingT],
+    device: BlockDevice,
+    *,
+    integrity_growth: bool,
+    progress: Progress,
+) -> Record:
+    """Let a volume use all of its device; one with integrity only if the caller insists."""
+    record = world.ledger.get(device.volume_id)
+    if record is None:
+        raise UnknownVolume(device.volume_id)
+    if record.state not in (State.READY, State.GROWING):
+        raise StateForbids(record.volume_id, record.state.value, "grow")
+    if record.mode is Mode.INTEGRITY and not integrity_growth:
+        raise UnsupportedOperation(
+            "growing a volume with integrity unasked",
+            "say --integrity-growth (integrity_growth=True) if this volume is never to be opened "
+            "by Constellation, which does not expand such volumes",
+        )
+    if device.size < record.capacity:
+        found, expected = {"device size": device.size}, f"at least {record.capacity}"
+        raise CapacityRefused(int(Step.CAPACITY), Step.CAPACITY.name, found, expected)
+    if device.size > record.capacity:
+        check_capacity(device.size, record.mode)
+        with held(world, record) as before:
+            grow = _with_integrity if record.mode is Mode.INTEGRITY else _without_integrity
+            record = grow(world, before, device, progress)
+    mapper.resize(device.volume_id, record.capacity)
+    return record
+
+
+def settle_growth(
+    world: World, disk: ReadableDisk, record: Record, *, record_it: bool = True
+) -> Record:
+    """Return the record of a volume in state GROWING as its superblock decides: old or new.
+
+    The superblock is written last, so a new one means that the growth is complete; that is recorded
+    unless ``record_it`` is false.
+
+    Raises:
+        SuperblockRefused: it is neither.
+    """
+    if record.state is not State.GROWING:
+        return record
+    try:
+        superblock.require(record.volume_id, disk, geometry_of(record))
+    except SuperblockRefused:
+        grown = _grown(record)
+        superblock.require(record.volume_id, disk, geometry_of(grown))
+        return world.ledger.replace(record, grown) if record_it else grown
+    return record
+
+
+def geometry_of(record: Record) -> Geometry:
+    """Return the geometry that the ledger's record stands for."""
+    return Geometry.of(record.capacity, record.journal_sections)
+
+
+def _without_integrity(
+    world: World, record: Record, device: BlockDevice, progress: Progress
+) -> Record:
+    record = world.ledger.replace(record, attrs.evolve(record, capacity=device.size))
+    progress(device.size, device.size)
+    return record
+
+
+def _with_integrity(
+    world: World, record: Record, device: BlockDevice, progress: Progress
+) -> Record:
+    with (
+        world.open_device(device, writable=True) as disk,
+        unlocked(world, disk, record) as volume,
+    ):
+        record = settle_growth(world, disk, record)
+        if record.state is State.READY and record.capacity < device.size:
+            record = _begin(world, disk, record, device.size, volume)
+        if record.state is State.READY:
+            return record
+        old, new = geometry_of(record), geometry_of(_grown(record))
+        tail = (new.sectors - old.sectors) * SECTOR_SIZE
+        write_tags(
+            disk,
+            volume.volume_key,
+            new,
+            first=old.sectors,
+            durable=lambda sector: progress((sector - old.sectors) * SECTOR_SIZE, tail),
+        )
+        write_superblock(disk, new)
+        return world.ledger.replace(record, _grown(record))
+
+
+def _begin(
+    world: World, disk: Disk, record: Record, goal: int, volume: luks2.UnlockedVolume
+) -> Record:
+    """Record the growth, now that the volume is known to be whole and its tail to be blank."""
+    old = geometry_of(record)
+    IntegrityEngine(record.volume_id, disk, volume, old, writable=True).close()
+    require_blank(disk, start=old.data_offset(old.sectors - 1) + SECTOR_SIZE)
+    sections = record.journal_sections or sections_of(record.capacity)
+    growing = attrs.evolve(record, state=State.GROWING, goal=goal, journal_sections=sections)
+    return world.ledger.replace(record, growing)
+
+
+def _grown(record: Record) -> Record:
+    """Return the record after a growth that is complete."""
+    capacity = record.capacity if record.goal is None else record.goal
+    return attrs.evolve(record, state=State.READY, capacity=capacity, goal=None)
