@@ -14,14 +14,14 @@ import attrs
 import click
 
 from cloudcrypt import spi
-from cloudcrypt.cli.output import json_option, say, show
+from cloudcrypt.cli.output import json_option, say, show, wants_json
 from cloudcrypt.device import locate
-from cloudcrypt.errors import DeviceMismatch, HeaderRefused
+from cloudcrypt.errors import CloudcryptError, DeviceMismatch, HeaderError, IntegrityError
 from cloudcrypt.keys import MasterSecret, MasterSecretKeyService, bound_key_id, get_data_key
 from cloudcrypt.ledger import SqliteLedger
 from cloudcrypt.luks2 import derive
-from cloudcrypt.mapper import UserspaceMapper, UserspaceMapping
-from cloudcrypt.model import BlockDevice, Volume
+from cloudcrypt.mapper import UserspaceMapper, UserspaceMapping, geometry_of
+from cloudcrypt.model import BlockDevice, Mode, Volume
 from cloudcrypt.registry import open_provider
 from cloudcrypt.sizes import MIB, format_size
 from cloudcrypt.stage import Stage
@@ -40,7 +40,7 @@ FIRST, SECOND = "node-1", "node-2"
 )
 @json_option
 def demo(url: str | None) -> None:
-    """Create, attach, encrypt, write, grow, move and read back a volume, then let others look.
+    """Create, attach, encrypt, write, grow, move and read back a volume, in both modes.
 
     The master secret is random, and forgotten at the end.
     """
@@ -48,7 +48,11 @@ def demo(url: str | None) -> None:
         base = Path(directory)
         where = url or f"local://{base / 'volumes'}"
         with closing(open_provider(where)) as provider, _world(provider, base) as world:
-            show(_run(world))
+            results = _run(world)
+    if wants_json():
+        show(results)
+    else:
+        say("done: both volumes were read back as written, and are deleted")
 
 
 @attrs.frozen
@@ -85,58 +89,70 @@ def _world(provider: spi.VolumeProvider, base: Path) -> Generator[_World]:
 
 
 def _run(world: _World) -> dict[str, object]:
-    say(f"1. create a volume of {format_size(SIZE)} at {world.provider.url}")
-    name = f"demo-{secrets.token_hex(4)}"
-    volume = world.perform(spi.CreateVolume(_token(), name, SIZE))
-    try:
-        return _main_job(world, volume)
-    finally:
-        for holder in world.provider.get(volume.id).holders:
-            world.detach(volume, holder)
-        world.perform(spi.DeleteVolume(_token(), volume.id))
+    results: dict[str, object] = {}
+    for mode in Mode:
+        say(f"-- {mode.value} " + "-" * 40)
+        say(f"1. create a volume of {format_size(SIZE)} at {world.provider.url}")
+        name = f"demo-{secrets.token_hex(4)}"
+        volume = world.perform(spi.CreateVolume(_token(), name, SIZE))
+        try:
+            results[mode.value] = _main_job(world, volume, mode)
+        finally:
+            for holder in world.provider.get(volume.id).holders:
+                world.detach(volume, holder)
+            world.perform(spi.DeleteVolume(_token(), volume.id))
+    return results
 
 
-def _main_job(world: _World, volume: Volume) -> dict[str, object]:
+def _main_job(world: _World, volume: Volume, mode: Mode) -> dict[str, object]:
     stage = world.stage
     say(f"   {volume.id}")
     say(f"2. attach it to {FIRST}, find the device and prove its identity")
     device = world.attach(volume, FIRST)
-    say("3. format it: LUKS2, AES-256-XTS, Argon2id, sealed for this volume id")
-    stage.register_new(volume.id, capacity=device.size)
+    tags = ", HMAC-SHA256 tags" if mode is Mode.INTEGRITY else ""
+    say(f"3. format it: LUKS2, AES-256-XTS{tags}, Argon2id, sealed for this volume id")
+    stage.register_new(volume.id, capacity=device.size, mode=mode)
     record = stage.format(device)
     say("4. open it and write")
     content = secrets.token_bytes(5 * MIB + 123)
     _write(stage.open(device), 1000, content)
-    say(f"5. grow it to {format_size(GROWN)} while it is open, and write at the new end")
-    world.perform(spi.ResizeVolume(_token(), volume.id, GROWN))
-    device = world.attach(volume, FIRST)
-    stage.grow(device)
+    device = _grow(world, volume, mode)
     mapping = stage.open(device)
     tail = b"the new end"
     _write(mapping, mapping.size - len(tail), tail)
+    size = mapping.size
     say(f"6. close it, detach it, attach it to {SECOND}")
     world.detach(volume, FIRST)
     device = world.attach(volume, SECOND)
     say("7. verify, unlock and read back what was written")
-    mapping = stage.open(device)
-    with mapping.open() as payload:
+    with stage.open(device).open() as payload:
         _expect(device, payload.pread(1000, len(content)), content)
-        _expect(device, payload.pread(mapping.size - len(tail), len(tail)), tail)
+        _expect(device, payload.pread(size - len(tail), len(tail)), tail)
     stage.close(volume.id)
-    say("8. let the cloud flip one bit of the header on a copy of the disk")
-    refusal = _tampered(world, device)
-    say(f"   refused: {refusal.message}")
+    refusals = _tamper(world, device, mode)
     say("9. let stock cryptsetup open what was written")
     stock = _cryptsetup(world, device)
     say(f"   {stock}")
     return {
         "volume_id": volume.id,
         "uuid": record.uuid,
-        "payload": mapping.size,
+        "payload": size,
         "read_back": hashlib.sha256(content).hexdigest(),
-        "tampered_header": f"refused at step {refusal.step} ({refusal.step_name})",
+        **refusals,
         "cryptsetup": stock,
     }
+
+
+def _grow(world: _World, volume: Volume, mode: Mode) -> BlockDevice:
+    """Grow the volume at the provider and on the node; with integrity it is closed meanwhile."""
+    how = "while it is open" if mode is Mode.CRYPT else "while it is closed"
+    say(f"5. grow it to {format_size(GROWN)} {how}, and write at the new end")
+    if mode is Mode.INTEGRITY:
+        world.stage.close(volume.id)
+    world.perform(spi.ResizeVolume(_token(), volume.id, GROWN))
+    device = world.attach(volume, FIRST)
+    world.stage.grow(device, integrity_growth=True)
+    return device
 
 
 def _write(mapping: UserspaceMapping, offset: int, content: bytes) -> None:
@@ -150,21 +166,44 @@ def _expect(device: BlockDevice, found: bytes, expected: bytes) -> None:
         raise DeviceMismatch(str(device.path), "other content", "what was written")
 
 
-def _tampered(world: _World, device: BlockDevice) -> HeaderRefused:
-    """Open a copy of the disk with one bit of its keyslot area flipped, and return the refusal."""
+def _tamper(world: _World, device: BlockDevice, mode: Mode) -> dict[str, object]:
+    """Flip bits on copies of the disk, and return what became of it."""
+    say("8. let the cloud flip one bit of the header on a copy of the disk")
+    header = _refusal(world, device, 40000)
+    say(f"   refused: {header.message}")
+    refusals: dict[str, object] = {"tampered_header": header.message}
+    if mode is Mode.INTEGRITY:
+        say("   and one bit of the data on another copy")
+        data = _refusal(world, device, _first_data_byte(world, device))
+        say(f"   refused: {data.message}")
+        refusals["tampered_data"] = data.message
+    return refusals
+
+
+def _first_data_byte(world: _World, device: BlockDevice) -> int:
+    with world.stage.check(device) as volume:
+        return geometry_of(volume.header).data_offset(0)
+
+
+def _refusal(world: _World, device: BlockDevice, offset: int) -> CloudcryptError:
+    """Read a copy of the disk with one bit flipped, and return the refusal."""
     with tempfile.TemporaryDirectory(prefix="cloudcrypt-demo-") as directory:
         copy = Path(directory) / "copy"
         shutil.copyfile(device.path, copy)
         with copy.open("r+b") as file:
-            file.seek(40000)
+            file.seek(offset)
             byte = file.read(1)[0]
-            file.seek(40000)
+            file.seek(offset)
             file.write(bytes([byte ^ 1]))
         try:
-            world.stage.check(attrs.evolve(device, path=copy, identity=None))
-        except HeaderRefused as refusal:
+            mapping = world.stage.open(attrs.evolve(device, path=copy, identity=None))
+            with mapping.open() as payload:
+                payload.pread(0, 1)
+        except (HeaderError, IntegrityError) as refusal:
             return refusal
-    raise DeviceMismatch(str(device.path), "a tampered header that opened", "a refusal")
+        finally:
+            world.stage.close(device.volume_id)
+    raise DeviceMismatch(str(device.path), "a tampered disk that was read", "a refusal")
 
 
 def _cryptsetup(world: _World, device: BlockDevice) -> str:

@@ -42,6 +42,19 @@ class _Change:
         """How many sectors."""
         return len(self.tags) // TAG_SIZE
 
+    @property
+    def sectors(self) -> range:
+        """Which sectors."""
+        return range(self.first, self.first + self.count)
+
+    def content(self, sector: int) -> tuple[memoryview, bytes]:
+        """Return the ciphertext and the tag of one of the sectors."""
+        index = sector - self.first
+        return (
+            self.cipher[index * SECTOR_SIZE : (index + 1) * SECTOR_SIZE],
+            self.tags[index * TAG_SIZE : (index + 1) * TAG_SIZE],
+        )
+
     def parts(self, most: int) -> Iterator["_Change"]:
         """Yield the change in runs of at most ``most`` sectors."""
         for index in range(0, self.count, most):
@@ -54,9 +67,8 @@ class _Change:
 
     def entries(self) -> Iterator[tuple[int, memoryview, bytes]]:
         """Yield number, ciphertext and tag of each sector."""
-        for index in range(self.count):
-            cipher = self.cipher[index * SECTOR_SIZE : (index + 1) * SECTOR_SIZE]
-            yield self.first + index, cipher, self.tags[index * TAG_SIZE : (index + 1) * TAG_SIZE]
+        for sector in self.sectors:
+            yield sector, *self.content(sector)
 
 
 class IntegrityEngine:
@@ -96,8 +108,9 @@ class IntegrityEngine:
         self.write_lock = threading.RLock()
         superblock.require(volume_id, disk, geometry)
         found = journal.read(volume_id, disk, geometry)
-        self._overlay: dict[int, tuple[bytes | memoryview, bytes]] = {
-            entry.sector: (entry.cipher, entry.tag) for entry in found.entries
+        self._overlay = {
+            entry.sector: _Change(entry.sector, memoryview(entry.cipher), entry.tag)
+            for entry in found.entries
         }
         self._pending: list[_Change] = []
         self._is_broken = False
@@ -140,8 +153,7 @@ class IntegrityEngine:
             if sum(item.count for item in self._pending) + part.count > self._ring.batch:
                 self._commit()
             self._pending.append(part)
-            for sector, content, tag in part.entries():
-                self._overlay[sector] = (content, tag)
+            self._overlay.update(dict.fromkeys(part.sectors, part))
 
     def sync(self) -> None:
         """Make everything durable, in the journal at least; see `SectorEngine.sync`."""
@@ -179,10 +191,11 @@ class IntegrityEngine:
             self._disk.read_into(self._geometry.tag_offset(sector), found[span])
         if overlay:
             for index in range(count):
-                newer = overlay.get(first + index)
-                if newer is not None:
-                    cipher[index * SECTOR_SIZE : (index + 1) * SECTOR_SIZE] = newer[0]
-                    found[index * TAG_SIZE : (index + 1) * TAG_SIZE] = newer[1]
+                change = overlay.get(first + index)
+                if change is not None:
+                    content, tag = change.content(first + index)
+                    cipher[index * SECTOR_SIZE : (index + 1) * SECTOR_SIZE] = content
+                    found[index * TAG_SIZE : (index + 1) * TAG_SIZE] = tag
         expected = tags.compute(self._key, first, cipher)
         return cipher, [first + index for index in tags.mismatches(found, expected)]
 
@@ -211,12 +224,12 @@ class IntegrityEngine:
 
     def _checkpoint(self, found: journal.Journal) -> None:
         """Bring the entries of the journal to their places, and clear it."""
-        for sector, (cipher, tag) in self._overlay.items():
-            change = _Change(sector, memoryview(cipher), tag)
-            if tags.compute(self._key, sector, change.cipher) != tag:
+        for sector, change in self._overlay.items():
+            expected = tags.compute(self._key, sector, change.cipher)
+            if list(tags.mismatches(change.tags, expected)):
                 raise SectorRefused(self._volume_id, sector)
-        for sector, (cipher, tag) in self._overlay.items():
-            self._store(_Change(sector, memoryview(cipher), tag))
+        for change in self._overlay.values():
+            self._store(change)
         self._overlay = {}
         self._ring.clear_after(found)
 

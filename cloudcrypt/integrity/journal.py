@@ -31,6 +31,16 @@ _COMMIT_ID = 0x1111111111111111
 _COMMIT_IDS = struct.Struct("<504xQ")
 _ENTRY = struct.Struct(f"<Q{8 * UNITS_PER_SECTOR}s{TAG_SIZE}s")
 _UNUSED = 0xFFFFFFFF << 32
+_DATA = SECTION_ENTRY_UNITS * UNIT  # where the data of the entries begin
+_BLANK = bytes(_DATA)
+_ENTRY_OFFSETS = tuple(  # the entries are spread over the first 8 sectors
+    number % SECTION_ENTRY_UNITS * UNIT + number // SECTION_ENTRY_UNITS * _ENTRY.size
+    for number in range(SECTION_ENTRIES)
+)
+_EVERY_UNIT = sum(1 << 64 * unit for unit in range(SECTION_UNITS))
+_UNIT_NUMBERS = sum(unit << 64 * unit for unit in range(SECTION_UNITS))
+"""Numbers with one 64-bit digit for each sector of a section: all commit ids at once."""
+
 _WORDS = UNIT // 8  # 8-byte words of a 512-byte sector
 _LAST_WORD = _WORDS - 1  # where the commit id is
 
@@ -119,28 +129,36 @@ def parse(volume: str, content: memoryview, geometry: Geometry) -> Journal:
 
 
 def section_bytes(
-    position: Position, entries: Sequence[tuple[int, memoryview, bytes]] = ()
+    position: Position,
+    entries: Sequence[tuple[int, memoryview, bytes]] = (),
+    section: bytearray | None = None,
 ) -> bytearray:
     """Return a committed section.
 
     Args:
         position: which section, and its sequence number.
         entries: at most 32 times a sector number, its 4096 bytes of ciphertext, its 32-byte tag.
+        section: a buffer of an earlier section to use again; every byte of it is overwritten.
     """
-    section = bytearray(SECTION_SIZE)
-    for number in range(SECTION_ENTRIES):
-        place = _entry_offset(number)
-        if number >= len(entries):
-            section[place + 4 : place + 8] = b"\xff\xff\xff\xff"
-            continue
-        sector, cipher, tag = entries[number]
-        begin = _data_offset(number)
-        section[begin : begin + SECTOR_SIZE] = cipher
-        last = cipher.cast("Q")[_LAST_WORD::_WORDS].tobytes()
-        _ENTRY.pack_into(section, place, sector * UNITS_PER_SECTOR, last, tag)
-    base = _commit_base(position.section, position.sequence)
-    ids = struct.pack(f"<{SECTION_UNITS}Q", *[base ^ unit for unit in range(SECTION_UNITS)])
-    memoryview(section).cast("Q")[_LAST_WORD::_WORDS] = memoryview(ids).cast("Q")
+    used = _data_offset(len(entries))
+    if section is None:
+        section = bytearray(SECTION_SIZE)
+    else:
+        section[:_DATA] = _BLANK
+        section[used:] = bytes(SECTION_SIZE - used)
+    for place, (_, cipher, _) in zip(range(_DATA, used, SECTOR_SIZE), entries, strict=True):
+        section[place : place + SECTOR_SIZE] = cipher
+    words = memoryview(section).cast("Q")
+    last = words[_DATA // 8 + _LAST_WORD : used // 8 : _WORDS].tobytes()
+    pack, size, at = _ENTRY.pack_into, 8 * UNITS_PER_SECTOR, 0
+    for place, (sector, _, tag) in zip(_ENTRY_OFFSETS, entries, strict=False):
+        pack(section, place, sector * UNITS_PER_SECTOR, last[at : at + size], tag)
+        at += size
+    for place in _ENTRY_OFFSETS[len(entries) :]:
+        section[place + 4 : place + 8] = b"\xff\xff\xff\xff"
+    base = _commit_base(position.section, position.sequence) * _EVERY_UNIT ^ _UNIT_NUMBERS
+    ids = base.to_bytes(8 * SECTION_UNITS, "little")
+    words[_LAST_WORD::_WORDS] = memoryview(ids).cast("Q")
     return section
 
 
@@ -191,7 +209,7 @@ def _entries(
     for section in sections:
         begin = section * SECTION_SIZE
         for number in range(SECTION_ENTRIES):
-            unit, last, tag = _ENTRY.unpack_from(content, begin + _entry_offset(number))
+            unit, last, tag = _ENTRY.unpack_from(content, begin + _ENTRY_OFFSETS[number])
             if unit & _UNUSED == _UNUSED or unit >= geometry.provided_units:
                 continue  # the kernel passes over both
             if unit % UNITS_PER_SECTOR:
@@ -204,10 +222,5 @@ def _entries(
             yield Entry(unit // UNITS_PER_SECTOR, bytes(cipher), tag)
 
 
-def _entry_offset(number: int) -> int:
-    """Return where entry ``number`` is in its section: spread over the first 8 sectors."""
-    return number % SECTION_ENTRY_UNITS * UNIT + number // SECTION_ENTRY_UNITS * _ENTRY.size
-
-
 def _data_offset(number: int) -> int:
-    return SECTION_ENTRY_UNITS * UNIT + number * SECTOR_SIZE
+    return _DATA + number * SECTOR_SIZE

@@ -26,6 +26,7 @@ class Ring:
         self._next = found.position
         self._is_empty = True
         self._is_settled = True
+        self._buffer = section_bytes(self._next)
         self.batch = SECTION_ENTRIES * max(1, min(_BATCH_SECTIONS, self._sections // 2))
 
     @property
@@ -88,4 +89,4 @@ class Ring:
 
     def _put(self, position: Position, entries: Sequence[tuple[int, memoryview, bytes]]) -> None:
         offset = self._geometry.section_offset(position.section)
-        self._disk.write(offset, section_bytes(position, entries))
+        self._disk.write(offset, section_bytes(position, entries, self._buffer))

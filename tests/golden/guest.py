@@ -3,7 +3,7 @@
 
 It needs nothing but Python's standard library. Sectors are those of the mapping, 4096 bytes each.
 
-    guest.py write DEVICE SEED VERSION:SECTORS...   in this order, each by itself, then one fsync
+    guest.py write DEVICE SEED VERSION:SECTORS...   in this order, each as one write, then one fsync
     guest.py read DEVICE                            a line a sector: number, SHA-256 or "error"
 
 SECTORS is a number or a range, both ends included: 7 or 0-31.
@@ -26,22 +26,21 @@ def content(seed: str, sector: int, version: int) -> bytes:
     )
 
 
-def writes(groups: list[str]) -> Iterator[tuple[int, int]]:
-    """Yield (version, sector) for every write that the groups ask for, in their order."""
+def runs(groups: list[str]) -> Iterator[tuple[int, range]]:
+    """Yield (version, sectors) of each group."""
     for group in groups:
         version, _, sectors = group.partition(":")
         first, _, last = sectors.partition("-")
-        for sector in range(int(first), int(last or first) + 1):
-            yield int(version), sector
+        yield int(version), range(int(first), int(last or first) + 1)
 
 
 def write(device: str, seed: str, groups: list[str]) -> None:
     """Write past the page cache: what reaches the mapping, and when, is exactly what is asked."""
     handle = os.open(device, os.O_RDWR | os.O_DIRECT)
-    with mmap.mmap(-1, SECTOR) as buffer:
-        for version, sector in writes(groups):
-            buffer[:] = content(seed, sector, version)
-            os.pwrite(handle, buffer, sector * SECTOR)
+    for version, sectors in runs(groups):
+        with mmap.mmap(-1, len(sectors) * SECTOR) as buffer:
+            buffer[:] = b"".join(content(seed, sector, version) for sector in sectors)
+            os.pwrite(handle, buffer, sectors.start * SECTOR)
     os.fsync(handle)
     os.close(handle)
 

@@ -164,9 +164,12 @@ def test_the_demo_does_the_main_job_and_leaves_nothing(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["demo", "--provider", url, "--json"])
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
-    assert document["payload"] == (96 - 16) << 20
-    assert document["tampered_header"] == "refused at step 15 (SEAL)"
-    assert document["cryptsetup"].startswith("opened by cryptsetup 2.")
+    assert list(document) == ["crypt", "integrity"]
+    assert document["crypt"]["payload"] == (96 - 16) << 20
+    assert document["integrity"]["tampered_data"].endswith("tag of sector 0 does not verify")
+    for mode in document.values():
+        assert "step 15 (SEAL)" in mode["tampered_header"]
+        assert mode["cryptsetup"].startswith("opened by cryptsetup 2.")
     left = CliRunner().invoke(main, ["volume", "list", "--provider", url, "--json"])
     assert json.loads(left.stdout) == {"volumes": []}
 
@@ -175,7 +178,7 @@ def test_the_demo_tells_people_what_it_does() -> None:
     result = CliRunner().invoke(main, ["demo"])
     assert result.exit_code == 0, result.output
     assert [line[:2] for line in result.stdout.splitlines() if line[1:3] == ". "] == [
-        f"{number}." for number in range(1, 10)
+        f"{number}." for _ in ("crypt", "integrity") for number in range(1, 10)
     ]
 
 
