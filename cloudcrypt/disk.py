@@ -58,6 +58,11 @@ class Disk(ReadableDisk, Protocol):
         """
         ...
 
+    @property
+    def knows_holes(self) -> bool:
+        """Whether `extents` leaves out what was never written; a block device cannot tell."""
+        ...
+
     def extents(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield the parts of ``[start, end)`` that may hold something other than zeros.
 
@@ -76,6 +81,10 @@ class HostDisk(Disk, Protocol):
 
     def refresh(self) -> None:
         """Take the size the device has now, after it was resized."""
+        ...
+
+    def is_shared(self) -> bool:
+        """Say whether somebody else on this host has it open too, right before closing."""
         ...
 
     def close(self) -> None:
@@ -107,6 +116,36 @@ class OpenDisk(Protocol):
             DeviceBusy: another process has it open in a way that excludes this one.
         """
         ...
+
+
+def probe(path: Path) -> tuple[tuple[int, int], int]:
+    """Return identity and size of what is at ``path`` now, without a lock.
+
+    Raises:
+        DeviceUnavailable: it cannot be opened.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise DeviceUnavailable(str(path), error.strerror or "unknown error") from error
+    try:
+        status = os.fstat(handle)
+        return (status.st_dev, status.st_ino), os.lseek(handle, 0, os.SEEK_END)
+    finally:
+        os.close(handle)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the entries of a folder durable.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def read(disk: ReadableDisk, offset: int, length: int) -> bytes:
@@ -212,9 +251,14 @@ class FileDisk:
         except OSError as error:
             raise self._failed("flush", 0, error) from error
 
+    @property
+    def knows_holes(self) -> bool:
+        """True for an image file."""
+        return stat.S_ISREG(self._stat.st_mode)
+
     def extents(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield the allocated parts of ``[start, end)``; all of it on a block device."""
-        if stat.S_ISBLK(self._stat.st_mode):
+        if not self.knows_holes:
             yield start, end
             return
         position = start
@@ -228,6 +272,17 @@ class FileDisk:
                 raise self._failed("seek", position, error) from error
             if begin < end:
                 yield begin, min(position, end)
+
+    def is_shared(self) -> bool:
+        """Say whether somebody else on this host has it open too. To be asked right before closing.
+
+        The answer costs the lock: what is asked for is the exclusive one.
+        """
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        return False
 
     def refresh(self) -> None:
         """Take the size the device has now, after it was resized."""

@@ -36,6 +36,14 @@ def is_uuid(text: str) -> bool:
     return _UUID.fullmatch(text) is not None
 
 
+GENERATION_MAX = 2**63 - 1
+
+
+def _check_generation(_: object, __: object, generation: int) -> None:
+    if not 1 <= generation <= GENERATION_MAX:
+        raise InvalidRequest("generation", generation, f"1 to {GENERATION_MAX}")
+
+
 class Mode(enum.Enum):
     """What the encryption of a volume gives; chosen by the caller, never by the disk."""
 
@@ -183,7 +191,7 @@ class Attachment:
                     str(identity["path"]), int(identity["device"]), int(identity["inode"])
                 ),
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InvalidRequest("attachment", text, "not an attachment document") from error
 
 
@@ -198,7 +206,7 @@ class Expectation:
     """
 
     mode: Mode
-    generation: int = 1
+    generation: int = attrs.field(default=1, validator=_check_generation)
     uuid: str | None = None
     capacity: int | None = None
     journal_sections: int | None = None

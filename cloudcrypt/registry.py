@@ -11,7 +11,7 @@ cloudcrypt:
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 
-from cloudcrypt.errors import HostUnready, UnknownProvider
+from cloudcrypt.errors import HostUnready, InvalidRequest, UnknownProvider
 from cloudcrypt.spi import VolumeProvider
 
 GROUP = "cloudcrypt.providers"
@@ -40,6 +40,8 @@ def open_provider(url: str, *, adapters: Mapping[str, EntryPoint] | None = None)
         RequestError, ProviderError: as the adapter finds.
     """
     known = _installed() if adapters is None else adapters
+    if not url.isprintable():
+        raise InvalidRequest("provider", url, "a URL of printable characters")
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in known:
         raise UnknownProvider(url, providers(known))

@@ -16,7 +16,7 @@ Rules that hold for every provider:
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 import attrs
 
@@ -31,13 +31,32 @@ TOKEN_MAX = 64
 
 
 def _check_token(_: object, __: object, token: str) -> None:
-    if not (0 < len(token) <= TOKEN_MAX and token.isascii() and token.isprintable()):
+    text = cast("object", token)
+    if not isinstance(text, str) or not 0 < len(text) <= TOKEN_MAX:
+        raise InvalidRequest("token", token, f"1 to {TOKEN_MAX} printable ASCII characters")
+    if not (text.isascii() and text.isprintable()):
         raise InvalidRequest("token", token, f"1 to {TOKEN_MAX} printable ASCII characters")
 
 
 def _check_size(_: object, __: object, size: int) -> None:
-    if size <= 0:
-        raise InvalidRequest("size", size, "a size is at least one byte")
+    if type(size) is not int or size <= 0:
+        raise InvalidRequest("size", size, "a whole number of bytes, at least one")
+
+
+def _check_text(_: object, field: "attrs.Attribute[str]", text: object) -> None:
+    if not isinstance(text, str) or not text:
+        raise InvalidRequest(field.name, text, "a text that is not empty")
+
+
+def _check_positive(_: object, field: "attrs.Attribute[int | None]", number: object) -> None:
+    if number is not None and (type(number) is not int or number <= 0):
+        raise InvalidRequest(field.name, number, "a positive whole number, or none")
+
+
+def _check_labels(_: object, __: object, labels: object) -> None:
+    items = cast("Mapping[object, object]", labels).items() if isinstance(labels, Mapping) else None
+    if items is None or not all(isinstance(text, str) for pair in items for text in pair):
+        raise InvalidRequest("labels", labels, "texts by texts")
 
 
 def _check_id(_: object, __: object, volume_id: str) -> None:
@@ -48,15 +67,15 @@ def _check_id(_: object, __: object, volume_id: str) -> None:
 class FromSnapshot:
     """The new volume starts as a copy of this snapshot."""
 
-    snapshot_id: str
+    snapshot_id: str = attrs.field(validator=_check_id)
 
 
 @attrs.frozen
 class FromVolume:
     """The new volume starts as a copy of this volume; ``generation`` is its key generation now."""
 
-    volume_id: str
-    generation: int | None = None
+    volume_id: str = attrs.field(validator=_check_id)
+    generation: int | None = attrs.field(default=None, validator=_check_positive)
 
 
 @attrs.frozen
@@ -78,14 +97,16 @@ class CreateVolume(Intent[Volume]):
     operations a second, ``throughput`` bytes a second; ``None`` leaves the choice to the provider.
     """
 
-    name: str
+    name: str = attrs.field(validator=_check_text)
     size: int = attrs.field(validator=_check_size)
     source: FromSnapshot | FromVolume | None = None
     place: str | None = None
     kind: str | None = None
-    iops: int | None = None
-    throughput: int | None = None
-    labels: Mapping[str, str] = attrs.field(factory=dict[str, str], hash=False)
+    iops: int | None = attrs.field(default=None, validator=_check_positive)
+    throughput: int | None = attrs.field(default=None, validator=_check_positive)
+    labels: Mapping[str, str] = attrs.field(
+        factory=dict[str, str], hash=False, validator=_check_labels
+    )
 
 
 @attrs.frozen
@@ -93,7 +114,7 @@ class AttachVolume(Intent[Attachment]):
     """Attach a volume to an instance; it is never taken from another one."""
 
     volume_id: str = attrs.field(validator=_check_id)
-    instance: str
+    instance: str = attrs.field(validator=_check_text)
 
 
 @attrs.frozen
@@ -101,7 +122,7 @@ class DetachVolume(Intent[Volume]):
     """Detach a volume from an instance; ``force`` does so although the instance still uses it."""
 
     volume_id: str = attrs.field(validator=_check_id)
-    instance: str
+    instance: str = attrs.field(validator=_check_text)
     force: bool = False
 
 
@@ -125,8 +146,8 @@ class CreateSnapshot(Intent[Snapshot]):
     """Take a snapshot; ``generation`` is the key generation of the volume, kept with it."""
 
     volume_id: str = attrs.field(validator=_check_id)
-    name: str
-    generation: int | None = None
+    name: str = attrs.field(validator=_check_text)
+    generation: int | None = attrs.field(default=None, validator=_check_positive)
 
 
 @attrs.frozen

@@ -78,7 +78,7 @@ def handle_from_json(text: str) -> Handle[Any]:
     try:
         document = json.loads(text)
         return Handle(intent_from_dict(document["intent"]), str(document["reference"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise InvalidRequest("handle", text, "not the form of a handle") from error
 
 

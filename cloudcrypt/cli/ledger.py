@@ -6,10 +6,9 @@ import attrs
 import click
 
 from cloudcrypt.cli.luks import record_dict
-from cloudcrypt.cli.options import ledger_option
+from cloudcrypt.cli.options import ledger_option, open_ledger
 from cloudcrypt.cli.output import Group, json_option, show, show_rows
-from cloudcrypt.errors import UnknownVolume
-from cloudcrypt.ledger import SqliteLedger
+from cloudcrypt.errors import InvalidRequest
 
 
 @click.group(cls=Group)
@@ -22,7 +21,7 @@ def ledger() -> None:
 @json_option
 def list_records(ledger_path: str) -> None:
     """List all records."""
-    with closing(SqliteLedger(ledger_path)) as store:
+    with closing(open_ledger(ledger_path)) as store:
         show_rows("records", [record_dict(record) for record in store.records()])
 
 
@@ -32,10 +31,10 @@ def list_records(ledger_path: str) -> None:
 @json_option
 def get_record(volume_id: str, ledger_path: str) -> None:
     """Show the record of a volume."""
-    with closing(SqliteLedger(ledger_path)) as store:
+    with closing(open_ledger(ledger_path)) as store:
         record = store.get(volume_id)
         if record is None:
-            raise UnknownVolume(volume_id)
+            raise InvalidRequest("VOLUME_ID", volume_id, "one that the ledger knows")
         show(record_dict(record))
 
 
@@ -46,10 +45,10 @@ def get_record(volume_id: str, ledger_path: str) -> None:
 @click.confirmation_option(prompt="Is the holder gone for good, and the volume detached from it?")
 def release(volume_id: str, ledger_path: str) -> None:
     """Void the hold of a node that will never close the volume itself."""
-    with closing(SqliteLedger(ledger_path)) as store:
+    with closing(open_ledger(ledger_path)) as store:
         record = store.get(volume_id)
         if record is None:
-            raise UnknownVolume(volume_id)
+            raise InvalidRequest("VOLUME_ID", volume_id, "one that the ledger knows")
         show(record_dict(store.replace(record, attrs.evolve(record, holder=None))))
 
 
@@ -60,6 +59,6 @@ def release(volume_id: str, ledger_path: str) -> None:
 @click.confirmation_option(prompt="Is the volume deleted, or known to another ledger?")
 def forget(volume_id: str, ledger_path: str) -> None:
     """Remove the record of a volume that no longer exists."""
-    with closing(SqliteLedger(ledger_path)) as store:
+    with closing(open_ledger(ledger_path)) as store:
         store.forget(volume_id)
     show({"forgotten": volume_id})

@@ -1,5 +1,6 @@
 """``cloudcrypt luks``: encrypted volumes on an image file or a block device, without root."""
 
+import functools
 import os
 import warnings
 from pathlib import Path
@@ -8,6 +9,7 @@ import attrs
 import click
 
 from cloudcrypt.cli.options import (
+    GENERATION,
     Node,
     image_command,
     journal_sections_option,
@@ -27,19 +29,19 @@ from cloudcrypt.cli.output import (
 )
 from cloudcrypt.cli.reports import show_report
 from cloudcrypt.cli.size import Size
-from cloudcrypt.cli.transfer import export_payload, import_payload, write_new
+from cloudcrypt.cli.transfer import export_payload, import_payload, write_all, write_new
 from cloudcrypt.disk import FileDisk
 from cloudcrypt.errors import CloudcryptError, DeviceUnavailable, IntegrityError, InvalidRequest
-from cloudcrypt.integrity import IntegrityEngine, superblock
+from cloudcrypt.integrity import IntegrityEngine
 from cloudcrypt.integrity.inspect import inspect as inspect_integrity
 from cloudcrypt.integrity.scrub import scrub as scrub_volume
 from cloudcrypt.keys import MasterSecretKeyService, bound_key_id, get_data_key
 from cloudcrypt.ledger import Record, State
-from cloudcrypt.luks2 import derive, read_header
+from cloudcrypt.luks2 import SectorFile, derive, read_header
 from cloudcrypt.luks2.inspect import Report
 from cloudcrypt.luks2.inspect import inspect as inspect_header
 from cloudcrypt.luks2.layout import DATA_OFFSET
-from cloudcrypt.mapper import geometry_of, payload_size
+from cloudcrypt.mapper import payload_size
 from cloudcrypt.model import ClonedFrom, KeyPolicy, Mode, RestoredFrom, is_uuid
 from cloudcrypt.profiles import PROFILES
 from cloudcrypt.secret import Secret
@@ -53,10 +55,11 @@ def luks() -> None:
 
 
 @luks.command(name="format")
-@image_command
+@image_command(creates=True)
 def format_image(here: Node) -> None:
     """Format a blank IMAGE; anything that is not blank is refused."""
     known = here.known
+    is_first = here.ledger.get(known.volume_id) is None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LargeVolumeWarning)
         record = here.stage.register_new(
@@ -72,7 +75,8 @@ def format_image(here: Node) -> None:
         with progress("initialise", payload) as advance:
             record = here.stage.format(here.device, progress=Steps(advance))
     except CloudcryptError:
-        _forget_if_untouched(here)
+        if is_first:
+            _forget_if_untouched(here)
         raise
     show({**record_dict(record), "payload": payload})
 
@@ -85,7 +89,7 @@ def _forget_if_untouched(here: Node) -> None:
 
 
 @luks.command()
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("image", type=click.Path(path_type=Path, readable=False))
 @policy_option
 @journal_sections_option
 @json_option
@@ -101,49 +105,46 @@ def inspect(image: Path, policy: str, journal_sections: int | None) -> None:
 
 
 @luks.command()
-@image_command
+@image_command()
 def verify(here: Node) -> None:
-    """Exit 0 only if IMAGE verifies as this volume, in this mode, and unlocks. Writes nothing."""
-    with here.stage.check(here.device, policy=here.known.policy, trust=here.trust) as volume:
-        header = volume.header
-        if header.mode is Mode.INTEGRITY:
-            with FileDisk(here.device.path) as disk:
-                superblock.require(here.known.volume_id, disk, geometry_of(header))
-        payload = payload_size(header.mode, header.capacity, header.journal_sections)
+    """Exit 0 only if IMAGE verifies as this volume, in this mode, and unlocks. Writes nothing.
+
+    Of a volume with integrity also superblock and journal; 'luks scrub' verifies its data.
+    """
+    known = here.known
+    with here.stage.examine(here.device, policy=known.policy, trust=here.trust) as examined:
+        header = examined.volume.header
         show(
             {
-                "volume_id": here.known.volume_id,
+                "volume_id": known.volume_id,
                 "verified": True,
-                "policy": here.known.policy.value,
+                "policy": known.policy.value,
                 "mode": header.mode.value,
                 "uuid": header.uuid,
-                "generation": header.generation,
-                "payload": payload,
+                "generation": header.generation if header.profile.sealed else None,
+                "payload": examined.engine().size,
             }
         )
 
 
 @luks.command()
-@image_command
+@image_command()
 @click.pass_context
 def scrub(context: click.Context, here: Node) -> None:
     """Verify every sector of IMAGE, a volume with integrity; exit 9 if one does not verify.
 
     Writes nothing. The report counts all such sectors, and lists the first 1000.
     """
-    if here.known.mode is not Mode.INTEGRITY:
-        raise InvalidRequest("--integrity", "absent", "only volumes with integrity have tags")
-    with (
-        here.stage.check(here.device, policy=here.known.policy, trust=here.trust) as volume,
-        FileDisk(here.device.path) as disk,
-    ):
-        geometry = geometry_of(volume.header)
-        engine = IntegrityEngine(here.known.volume_id, disk, volume, geometry, writable=False)
+    known = here.known
+    with here.stage.examine(here.device, policy=known.policy, trust=here.trust) as examined:
+        engine = examined.engine()
+        if not isinstance(engine, IntegrityEngine):
+            raise InvalidRequest("--integrity", "absent", "only volumes with integrity have tags")
         with progress("scrub", engine.size) as advance:
             report = scrub_volume(engine, advance)
     show(
         {
-            "volume_id": here.known.volume_id,
+            "volume_id": known.volume_id,
             "sectors": report.sectors,
             "refused": report.refused,
             "listed": list(report.listed),
@@ -155,7 +156,7 @@ def scrub(context: click.Context, here: Node) -> None:
 
 
 @luks.command()
-@image_command
+@image_command()
 @click.option("--integrity-growth", is_flag=True, help="Grow a volume with integrity, too.")
 @click.option(
     "--capacity",
@@ -181,18 +182,22 @@ def grow(here: Node, *, integrity_growth: bool, capacity: int | None) -> None:
 
 
 @luks.command(name="export")
-@image_command
+@image_command()
 @click.option("--output", required=True, metavar="FILE|-", help="A new file, or standard output.")
 def export_image(here: Node, output: str) -> None:
     """Decrypt the payload of IMAGE to a new file."""
-    with here.stage.check(here.device, policy=here.known.policy, trust=here.trust) as volume:
-        count = export_payload(here.device, volume, output)
+    known = here.known
+    with (
+        here.stage.examine(here.device, policy=known.policy, trust=here.trust) as examined,
+        SectorFile(examined.engine(), writable=False) as payload,
+    ):
+        count = export_payload(payload, output)
     if output != "-":
-        show({"volume_id": here.known.volume_id, "exported": count, "output": output})
+        show({"volume_id": known.volume_id, "exported": count, "output": output})
 
 
 @luks.command(name="import")
-@image_command
+@image_command()
 @click.option("--input", "source", required=True, metavar="FILE|-", help="Or standard input.")
 def import_image(here: Node, source: str) -> None:
     """Encrypt FILE into the payload of IMAGE, from its first byte on."""
@@ -205,19 +210,20 @@ def import_image(here: Node, source: str) -> None:
 
 
 @luks.command()
-@image_command
-@click.option(
-    "--to", type=click.IntRange(min=2), help="The generation to reach; by default the next."
-)
+@image_command()
+@click.option("--to", type=GENERATION, help="The generation to reach; by default the next.")
 def rotate(here: Node, to: int | None) -> None:
-    """Move IMAGE to the next key generation; its data is not rewritten."""
+    """Move IMAGE to the next key generation; its data is not rewritten.
+
+    Without a ledger --generation or --to says where from or where to, so that asking again is safe.
+    """
     if here.ledger.get(here.known.volume_id) is None:
-        _assume_rotating(here)
+        _assume_rotating(here, to)
     show(record_dict(here.stage.rotate(here.device, generation=to)))
 
 
 @luks.command()
-@image_command
+@image_command()
 @click.option("--origin", required=True, metavar="ID", help="The volume this is a copy of.")
 @click.option(
     "--kind",
@@ -231,6 +237,9 @@ def rebind(here: Node, origin: str, kind: str) -> None:
 
     --generation is that of the origin when it was copied.
     """
+    if here.known.policy is not KeyPolicy.BOUND:
+        rule = "bound: a volume of the other policy has the identity of its UUID"
+        raise InvalidRequest("--policy", here.known.policy, rule)
     made = RestoredFrom if kind == "snapshot" else ClonedFrom
     generation = here.known.generation
     unknown = here.ledger.get(origin) is None
@@ -243,7 +252,7 @@ def rebind(here: Node, origin: str, kind: str) -> None:
 
 
 @luks.command()
-@image_command
+@image_command()
 @click.option("--output", required=True, metavar="FILE", help="A new file.")
 def header_backup(here: Node, output: str) -> None:
     """Write the verified header of IMAGE to a new file of 16 MiB."""
@@ -254,9 +263,20 @@ def header_backup(here: Node, output: str) -> None:
 
 
 @luks.command()
-@image_command
-@click.option("--input", "source", required=True, type=click.Path(path_type=Path), metavar="FILE")
-def header_restore(here: Node, source: Path) -> None:
+@image_command()
+@click.option(
+    "--input",
+    "source",
+    required=True,
+    type=click.Path(path_type=Path, readable=False),
+    metavar="FILE",
+)
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Also where IMAGE has neither zeros nor a header of this volume.",
+)
+def header_restore(here: Node, source: Path, *, overwrite: bool) -> None:
     """Put a header backup of IMAGE back, after it was verified and has opened."""
     try:
         with source.open("rb") as file:
@@ -264,7 +284,11 @@ def header_restore(here: Node, source: Path) -> None:
     except OSError as error:
         raise DeviceUnavailable(str(source), error.strerror or "unreadable") from error
     record = here.stage.restore_header(
-        here.device, backup, policy=here.known.policy, trust=here.trust
+        here.device,
+        backup,
+        policy=here.known.policy,
+        trust=here.trust,
+        overwrite=overwrite,
     )
     show(record_dict(record))
 
@@ -273,7 +297,7 @@ def header_restore(here: Node, source: Path) -> None:
 @volume_id_option
 @master_secret_option
 @policy_option
-@click.option("--generation", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--generation", type=GENERATION, default=1, show_default=True)
 @click.option("--uuid", help="UUID of the header; policy constellation needs it.")
 @click.option("--output-fd", type=click.IntRange(min=1), required=True, metavar="N")
 def passphrase(  # one parameter an option
@@ -284,15 +308,14 @@ def passphrase(  # one parameter an option
     uuid: str | None,
     output_fd: int,
 ) -> None:
-    r"""Write the 32 raw bytes of the passphrase to a file descriptor, for stock cryptsetup.
+    """Write the 32 raw bytes of the passphrase to a file descriptor, for stock cryptsetup.
 
-    \b
-    For recovery:
-    cloudcrypt luks passphrase ... --output-fd 1 | cryptsetup open --key-file - IMAGE NAME
+    For recovery, into a pipe: cloudcrypt luks passphrase ... --output-fd 1 | cryptsetup open
+    --key-file - IMAGE NAME
     """
     try:
         os.fstat(output_fd)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise InvalidRequest("--output-fd", output_fd, "an open file descriptor") from error
     if os.isatty(output_fd):
         raise InvalidRequest("--output-fd", output_fd, "a pipe; a terminal would show the secret")
@@ -302,7 +325,7 @@ def passphrase(  # one parameter an option
             MasterSecretKeyService(secret), volume_id, KeyPolicy(policy), generation, uuid
         ) as key,
     ):
-        os.write(output_fd, key.reveal())
+        write_all(functools.partial(os.write, output_fd), key.reveal(), "--output-fd")
 
 
 def _passphrase(
@@ -338,25 +361,30 @@ def record_dict(record: Record) -> dict[str, object]:
     }
 
 
-def _assume_rotating(here: Node) -> None:
+def _assume_rotating(here: Node, to: int | None) -> None:
     """Record a volume that only the options speak of as on its way to the next generation.
 
     So the command finishes a rotation that was cut short, or does one: either generation must still
     verify. A ledger that is kept remembers a volume only once it has verified.
     """
-    trust = here.trust
+    known = here.known
     if here.is_kept:
-        here.stage.open(here.device, policy=here.known.policy, trust=trust, writable=False)
-        here.stage.close(here.known.volume_id)
+        here.stage.open(here.device, policy=known.policy, trust=here.trust, writable=False)
+        here.stage.close(known.volume_id)
         return
+    if known.generation is None and to is None:
+        rule = "the generation that IMAGE has (or --to, the one to reach) where no ledger knows it"
+        raise InvalidRequest("--generation", "absent", rule)
+    generation = known.generation or (to or 2) - 1
     here.ledger.add(
         Record(
-            here.known.volume_id,
+            known.volume_id,
             State.ROTATING,
-            trust.mode,
-            here.known.policy,
+            known.mode,
+            known.policy,
             here.device.size,
-            trust.generation,
+            generation,
+            journal_sections=known.journal_sections,
         )
     )
 

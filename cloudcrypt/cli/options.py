@@ -11,11 +11,22 @@ import click
 
 from cloudcrypt.cli.output import json_option
 from cloudcrypt.disk import FileDisk
+from cloudcrypt.errors import InvalidRequest
 from cloudcrypt.keys import MasterSecret, MasterSecretKeyService
 from cloudcrypt.ledger import SqliteLedger
 from cloudcrypt.mapper import UserspaceMapper, UserspaceMapping
-from cloudcrypt.model import BlockDevice, Expectation, KeyPolicy, Mode, check_volume_id
+from cloudcrypt.model import (
+    GENERATION_MAX,
+    BlockDevice,
+    Expectation,
+    KeyPolicy,
+    Mode,
+    check_volume_id,
+)
 from cloudcrypt.stage import Stage
+
+GENERATION = click.IntRange(min=1, max=GENERATION_MAX)
+"""A key generation."""
 
 _LEDGER_HELP = """Keep here, off the disk, what is known of volumes. Guards against a disk that was
 rolled back or blanked, and lets an interrupted format be finished. Without it, the options are all
@@ -96,65 +107,90 @@ class Node:
         return attrs.evolve(self.known.expectation, generation=record.generation)
 
 
-def image_command(command: Callable[..., None]) -> Callable[..., None]:
+def image_command(*, creates: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command IMAGE, what the caller knows of it, ledger and master secret, as a `Node`.
 
-    The command gets the node as its first argument, and its own options by name.
+    The command gets the node as its first argument, and its own options by name. One that
+    ``creates`` a volume may start a ledger, and takes no generation: it begins with the first.
     """
 
-    @functools.wraps(command)
-    def run(  # one parameter an option
-        *,
-        image: Path,
-        volume_id: str,
-        master_secret_path: str,
-        policy: str,
-        integrity: bool,
-        generation: int | None,
-        journal_sections: int | None,
-        ledger_path: str | None,
-        **own: object,
-    ) -> None:
-        mode = Mode.INTEGRITY if integrity else Mode.CRYPT
-        known = Known(
-            check_volume_id(volume_id), KeyPolicy(policy), mode, generation, journal_sections
-        )
-        with node(known, image, master_secret_path, ledger_path) as here:
-            command(here, **own)
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(
+            *,
+            image: Path,
+            volume_id: str,
+            master_secret_path: str,
+            policy: str,
+            integrity: bool,
+            ledger_path: str | None,
+            generation: int | None = None,
+            journal_sections: int | None = None,
+            **own: object,
+        ) -> None:
+            known = Known(
+                check_volume_id(volume_id),
+                KeyPolicy(policy),
+                Mode.INTEGRITY if integrity else Mode.CRYPT,
+                generation,
+                journal_sections,
+            )
+            if known.policy is KeyPolicy.CONSTELLATION and generation is not None:
+                rule = "absent: volumes of policy constellation have no generations"
+                raise InvalidRequest("--generation", generation, rule)
+            ledger = None if ledger_path is None else open_ledger(ledger_path, creates=creates)
+            with node(known, image, master_secret_path, ledger) as here:
+                command(here, **own)
 
-    decorators = (
-        click.argument("image", type=click.Path(path_type=Path)),
+        decorated: Callable[..., None] = run
+        for decorator in reversed(_common_options(creates=creates)):
+            decorated = decorator(decorated)
+        return decorated
+
+    return decorate
+
+
+def _common_options(*, creates: bool) -> list[Callable[..., Callable[..., None]]]:
+    generation = click.option(
+        "--generation",
+        type=GENERATION,
+        help="Key generation the header must have; by default the ledger's, else 1.",
+    )
+    return [
+        click.argument("image", type=click.Path(path_type=Path, readable=False)),
         volume_id_option,
         master_secret_option,
         policy_option,
         click.option("--integrity", is_flag=True, help="The volume has integrity."),
-        click.option(
-            "--generation",
-            type=click.IntRange(min=1),
-            help="Key generation the header must have; by default the ledger's, else 1.",
-        ),
-        journal_sections_option,
+        *([] if creates else [generation, journal_sections_option]),
         ledger_option(required=False),
         json_option,
-    )
-    decorated: Callable[..., None] = run
-    for decorator in reversed(decorators):
-        decorated = decorator(decorated)
-    return decorated
+    ]
+
+
+def open_ledger(path: str, *, creates: bool = False) -> SqliteLedger:
+    """Open the ledger at ``path``; only a command that creates a volume may start one.
+
+    Raises:
+        InvalidRequest: there is none.
+    """
+    if not creates and not Path(path).is_file():
+        rule = "a ledger that exists; 'luks format' starts one"
+        raise InvalidRequest("--ledger", path, rule)
+    return SqliteLedger(path)
 
 
 @contextmanager
 def node(
-    known: Known, image: Path, master_secret_path: str, ledger_path: str | None
+    known: Known, image: Path, master_secret_path: str, kept: SqliteLedger | None
 ) -> Generator[Node]:
     """Yield the node plane for one image; the master secret is wiped afterwards."""
-    with FileDisk(image) as disk:
-        device = BlockDevice(known.volume_id, image, disk.size, disk.identity)
-    kept = None if ledger_path is None else SqliteLedger(ledger_path)
     with (
         closing(kept or SqliteLedger.in_memory()) as ledger,
         master_secret(master_secret_path) as secret,
     ):
+        with FileDisk(image) as disk:
+            device = BlockDevice(known.volume_id, image, disk.size, disk.identity)
         stage = Stage(ledger, MasterSecretKeyService(secret), UserspaceMapper())
         yield Node(known, device, ledger, kept is not None, stage)
 

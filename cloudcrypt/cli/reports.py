@@ -13,6 +13,9 @@ def show_report(report: Report, integrity: IntegrityReport | None) -> None:
     rows = _header_rows(report)
     if integrity is not None:
         rows += _superblock_rows(integrity)
+    if not wants_json():
+        for row in rows:
+            del row["value"]
     if wants_json():
         document: dict[str, object] = {
             "device": report.device,
@@ -40,7 +43,13 @@ def show_report(report: Report, integrity: IntegrityReport | None) -> None:
 
 def _header_rows(report: Report) -> list[dict[str, object]]:
     return [
-        {"field": row.path, "found": row.found, "profile": row.expected, "agrees": row.agrees}
+        {
+            "field": row.path,
+            "found": row.found,
+            "profile": row.expected,
+            "agrees": row.agrees,
+            "value": row.value,
+        }
         for row in report.fields
     ]
 
@@ -52,6 +61,7 @@ def _superblock_rows(integrity: IntegrityReport) -> list[dict[str, object]]:
             "found": shown(row.found),
             "profile": shown(row.expected),
             "agrees": row.agrees,
+            "value": row.found.hex() if isinstance(row.found, bytes) else row.found,
         }
         for row in integrity.superblock
     ]

@@ -3,18 +3,17 @@
 import os
 import stat
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from cloudcrypt.cli.output import progress
-from cloudcrypt.disk import FileDisk
+from cloudcrypt.disk import sync_folder
 from cloudcrypt.errors import DeviceIOError, DeviceUnavailable, InvalidRequest
-from cloudcrypt.luks2 import SectorFile, UnlockedVolume
+from cloudcrypt.luks2 import SectorFile
 from cloudcrypt.luks2.sectors import RUN_SIZE
-from cloudcrypt.mapper import UserspaceMapping, engine_for
-from cloudcrypt.model import BlockDevice
+from cloudcrypt.mapper import UserspaceMapping
 
 
 @contextmanager
@@ -36,6 +35,7 @@ def write_new(path: str) -> Generator[IO[bytes]]:
         with os.fdopen(handle, "wb", buffering=0) as file:
             yield file
             os.fsync(file.fileno())
+        sync_folder(Path(path).absolute().parent)
     except OSError as error:
         Path(path).unlink(missing_ok=True)
         raise DeviceIOError(path, "write", 0, error.strerror or "unknown error") from error
@@ -44,22 +44,23 @@ def write_new(path: str) -> Generator[IO[bytes]]:
         raise
 
 
-def export_payload(device: BlockDevice, volume: UnlockedVolume, output: str) -> int:
-    """Decrypt a payload to a new file, or to standard output for ``-``; return its bytes."""
-    with FileDisk(device.path) as disk:
-        engine = engine_for(device.volume_id, disk, volume, writable=False)
-        return _export(SectorFile(engine, writable=False), output)
+def export_payload(payload: SectorFile, output: str) -> int:
+    """Decrypt a payload to a new file, or to standard output for ``-``; return its bytes.
 
-
-def _export(payload: SectorFile, output: str) -> int:
-    with payload:
-        if output == "-":
-            _copy_out(payload, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
-        else:
-            with write_new(output) as file:
-                _copy_out(payload, file)
-        return payload.size
+    Raises:
+        InvalidRequest: standard output is a terminal.
+        DeviceIOError: the output cannot be written.
+        BrokenPipeError: nobody reads standard output any more.
+    """
+    if output != "-":
+        with write_new(output) as file:
+            _copy_out(payload, file.write, output)
+    elif sys.stdout.isatty():
+        raise InvalidRequest("--output", "-", "a pipe or a file; a terminal is neither")
+    else:
+        _copy_out(payload, sys.stdout.buffer.write, "standard output")
+        sys.stdout.buffer.flush()
+    return payload.size
 
 
 def import_payload(mapping: UserspaceMapping, source: str) -> int:
@@ -84,17 +85,29 @@ def import_payload(mapping: UserspaceMapping, source: str) -> int:
         raise DeviceUnavailable(source, error.strerror or "unreadable") from error
 
 
-def _copy_out(payload: SectorFile, file: IO[bytes]) -> None:
+def _copy_out(payload: SectorFile, write: Callable[[memoryview], int], name: str) -> None:
     buffer = memoryview(bytearray(RUN_SIZE))
     with progress("export", payload.size) as advance:
         while count := payload.readinto(buffer):
-            _write_all(file, buffer[:count])
+            write_all(write, buffer[:count], name)
             advance(count)
 
 
-def _write_all(file: IO[bytes], data: memoryview) -> None:
-    while data:
-        data = data[file.write(data) :]
+def write_all(write: Callable[[memoryview], int], content: memoryview, name: str) -> None:
+    """Write all of ``content`` by means of ``write``, which may take a part of it at a time.
+
+    Raises:
+        DeviceIOError: it cannot be written.
+        BrokenPipeError: nobody reads it any more.
+    """
+    try:
+        while content:
+            content = content[write(content) :]
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason = error.strerror or "unknown error"
+        raise DeviceIOError(name, "write", 0, reason) from error
 
 
 def _copy_in(file: IO[bytes], mapping: UserspaceMapping, size: int) -> int:

@@ -1,5 +1,6 @@
 """``cloudcrypt volume``: volumes of a provider, from creation to deletion."""
 
+import json
 import secrets
 from collections.abc import Callable
 from contextlib import closing
@@ -9,6 +10,7 @@ import attrs
 import click
 
 from cloudcrypt import spi
+from cloudcrypt.cli.options import GENERATION
 from cloudcrypt.cli.output import Group, json_option, show, show_rows
 from cloudcrypt.cli.size import Size
 from cloudcrypt.model import Attachment, Snapshot, Volume, origin_to_dict
@@ -40,7 +42,11 @@ _token = click.option(
     help="Makes the request idempotent: the same token is the same operation. Random by default.",
 )
 _timeout = click.option(
-    "--timeout", type=click.FloatRange(min=0), default=300.0, show_default=True, metavar="SECONDS"
+    "--timeout",
+    type=click.FloatRange(min=0, max=86400),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
 )
 
 
@@ -77,7 +83,7 @@ def restore(url: str, snapshot_id: str, name: str, size: int, token: str, timeou
 @click.argument("volume_id")
 @click.option("--name", required=True)
 @click.option("--size", required=True, type=Size(), help="At least that of the volume.")
-@click.option("--generation", type=click.IntRange(min=1), help="Key generation of the volume now.")
+@click.option("--generation", type=GENERATION, help="Key generation of the volume now.")
 @_token
 @_timeout
 @_provider_options
@@ -161,7 +167,7 @@ def resize(url: str, volume_id: str, size: int, token: str, timeout: float) -> N
 @volume.command()
 @click.argument("volume_id")
 @click.option("--name", required=True)
-@click.option("--generation", type=click.IntRange(min=1), help="Key generation of the volume now.")
+@click.option("--generation", type=GENERATION, help="Key generation of the volume now.")
 @_token
 @_timeout
 @_provider_options
@@ -220,5 +226,5 @@ def _attachment_dict(item: Attachment) -> dict[str, object]:
         "size": item.size,
         "path": item.identity.path,
         "origin": origin_to_dict(item.origin),
-        "document": item.to_json(),
+        "document": json.loads(item.to_json()),
     }

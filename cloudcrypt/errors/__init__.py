@@ -26,6 +26,7 @@
     |       +-- KdfRefused              Argon2id would cost more than the profile allows
     |       +-- ModeRefused             the header is of the other mode
     |       +-- IdentityRefused         another UUID or generation than expected
+    |       +-- PolicyRefused           sealed or not, against the caller's key policy
     |       +-- CapacityRefused         the device is smaller than recorded
     |       +-- SealRefused             the MAC does not verify
     |       +-- VolumeKeyRefused        the keyslot yields a key that the digest denies
@@ -42,6 +43,7 @@
         +-- UnknownVolume           the ledger has never heard of it
         +-- AlreadyRegistered       the ledger knows it already, otherwise
         +-- StateForbids            the recorded state forbids the operation
+        +-- RecordChanged           another process changed the record meanwhile
         +-- ExpectationConflict     the caller's expectation contradicts the ledger
         +-- VolumeBusy              another node holds it
         +-- LedgerUnavailable       the ledger itself cannot be read or written
@@ -69,6 +71,7 @@ from cloudcrypt.errors._header import (
     KdfRefused,
     KeyslotsRefused,
     ModeRefused,
+    PolicyRefused,
     SealRefused,
     VolumeKeyRefused,
 )
@@ -107,6 +110,7 @@ from cloudcrypt.errors._state import (
     AlreadyRegistered,
     ExpectationConflict,
     LedgerUnavailable,
+    RecordChanged,
     StateError,
     StateForbids,
     UnknownVolume,
@@ -143,8 +147,10 @@ __all__ = [
     "MasterSecretInvalid",
     "ModeRefused",
     "NotFound",
+    "PolicyRefused",
     "ProviderError",
     "ProviderUnavailable",
+    "RecordChanged",
     "RequestConflict",
     "RequestError",
     "SealRefused",

@@ -1,5 +1,6 @@
 """The root of the error tree, and how a message is made of facts."""
 
+import enum
 from typing import ClassVar, cast
 
 import attrs
@@ -12,7 +13,7 @@ def shown(value: object) -> str:
 
     Values read from a disk are hostile: control characters and megabytes stay out of logs.
     """
-    text = ascii(value)
+    text = ascii(value.value if isinstance(value, enum.Enum) else value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
 
 

@@ -74,6 +74,16 @@ class IdentityRefused(HeaderRefused):
 
 
 @attrs.frozen(str=False)
+class PolicyRefused(HeaderRefused):
+    """The header has a seal where the caller's policy has none, or none where it has one."""
+
+    advice = (
+        "ask with the key policy that the volume was formatted with; if you did, the header was "
+        "tampered with"
+    )
+
+
+@attrs.frozen(str=False)
 class CapacityRefused(HeaderRefused):
     """The device is smaller than recorded."""
 

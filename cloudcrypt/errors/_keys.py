@@ -31,7 +31,8 @@ class DataKeyUnavailable(KeyServiceError):
     key_id: str
     reason: str
 
-    advice = "check the key service and the key id"
+    advice = "check the key service and the key id, and ask again"
+    retryable = True
     grpc_code = "UNAVAILABLE"
 
     text = "no data key for {key_id}: {reason:s}"

@@ -53,6 +53,18 @@ class StateForbids(StateError):
 
 
 @attrs.frozen(str=False)
+class RecordChanged(StateError):
+    """Another process changed the record between a look at it and the change that was to follow."""
+
+    volume_id: str
+
+    advice = "ask again: the verb looks at the record anew"
+    retryable = True
+    grpc_code = "ABORTED"
+    text = "the record of volume {volume_id:s} was changed by another process meanwhile"
+
+
+@attrs.frozen(str=False)
 class ExpectationConflict(StateError):
     """The caller's expectation contradicts the ledger."""
 

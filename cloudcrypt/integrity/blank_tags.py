@@ -8,8 +8,8 @@ import os
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, suppress
 from typing import IO, Self
 
 from cloudcrypt.errors import HostUnready
@@ -29,7 +29,7 @@ _ZEROS = memoryview(bytes(SECTORS_PER_RUN * SECTOR_SIZE))
 
 def blank_tags(
     volume_key: Secret, first: int, end: int, workers: int | None = None
-) -> Iterator[tuple[int, bytes]]:
+) -> Generator[tuple[int, bytes]]:
     """Yield the tags of the blank sectors from ``first`` to ``end``, a run at a time, in order.
 
     Args:
@@ -114,7 +114,8 @@ class _Worker:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
-        self._stdin.close()
+        with suppress(BrokenPipeError):  # closing flushes, to a process that is gone
+            self._stdin.close()
         self._stdout.close()
 
 

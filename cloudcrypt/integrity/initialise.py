@@ -46,7 +46,7 @@ def write_tags(
         since += 1
         if since == SYNC_RUNS:
             disk.sync()
-            durable(sector - sector % SECTORS_PER_RUN + SECTORS_PER_RUN)
+            durable(min(sector - sector % SECTORS_PER_RUN + SECTORS_PER_RUN, geometry.sectors))
             since = 0
     disk.sync()
     durable(geometry.sectors)

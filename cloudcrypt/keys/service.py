@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from cloudcrypt.errors import CloudcryptError, DataKeyUnavailable
+from cloudcrypt.errors import CloudcryptError, DataKeyUnavailable, InvalidRequest
 from cloudcrypt.keys.master import MasterSecret
 from cloudcrypt.model import check_volume_id
 from cloudcrypt.secret import Secret
@@ -34,13 +34,13 @@ class MasterSecretKeyService:
         """Return the data key of ``key_id``; see `KeyService.get_data_key`.
 
         Raises:
-            DataKeyUnavailable: the id is empty, or the length is not within 1..8160 bytes, the
-                range of HKDF-SHA256 (RFC 5869).
+            InvalidRequest: the id is empty, or the length is not within 1..8160 bytes, the range of
+                HKDF-SHA256 (RFC 5869).
         """
         if not key_id:
-            raise DataKeyUnavailable(key_id, "the key id is empty")
+            raise InvalidRequest("key id", key_id, "not empty")
         if not 1 <= length <= 255 * 32:
-            raise DataKeyUnavailable(key_id, f"no key has {length} bytes")
+            raise InvalidRequest("length", length, "1 to 8160 bytes")
         return self._master_secret.data_key(key_id, length)
 
 
@@ -61,11 +61,14 @@ def get_data_key(service: KeyService, key_id: str) -> Secret:
             service becomes `DataKeyUnavailable`, its text left out.
     """
     try:
-        key = service.get_data_key(key_id, DATA_KEY_SIZE)
+        key: object = service.get_data_key(key_id, DATA_KEY_SIZE)
     except CloudcryptError:
         raise
-    except Exception as error:
-        raise DataKeyUnavailable(key_id, f"the service failed: {type(error).__name__}") from error
+    except Exception as error:  # noqa: BLE001  # whatever it is, its text may hold a key
+        reason = f"the service failed: {type(error).__name__}"
+        raise DataKeyUnavailable(key_id, reason) from None
+    if not isinstance(key, Secret):
+        raise DataKeyUnavailable(key_id, f"a {type(key).__name__} was given, not a Secret")
     if len(key) != DATA_KEY_SIZE:
         key.wipe()
         raise DataKeyUnavailable(key_id, f"a key of {len(key)} bytes was given")

@@ -96,7 +96,7 @@ class Ledger(Protocol):
         """Put ``new`` in the place of ``old`` and return it; both are of the same volume.
 
         Raises:
-            StateForbids: the record is not ``old`` any more; another process was here.
+            RecordChanged: the record is not ``old`` any more; another process was here.
             LedgerUnavailable: nothing is known to be stored.
         """
         ...

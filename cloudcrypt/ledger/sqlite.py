@@ -15,7 +15,8 @@ from typing import Any, Self
 
 import attrs
 
-from cloudcrypt.errors import AlreadyRegistered, LedgerUnavailable, StateForbids, VolumeBusy
+from cloudcrypt.disk import sync_folder
+from cloudcrypt.errors import AlreadyRegistered, LedgerUnavailable, RecordChanged, VolumeBusy
 from cloudcrypt.ledger.record import Holder, Record, State
 from cloudcrypt.model import KeyPolicy, Mode, check_volume_id, origin_from_dict, origin_to_dict
 
@@ -31,6 +32,15 @@ CREATE TABLE volumes (
     record TEXT NOT NULL
 ) STRICT, WITHOUT ROWID
 """
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, durably, for this user alone. Idempotent."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    sync_folder(folder.parent)
 
 
 class SqliteLedger:
@@ -50,12 +60,14 @@ class SqliteLedger:
         self._lock = threading.Lock()
         with self._translated():
             if self._path != _IN_MEMORY:
-                Path(self._path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                make_folder(Path(self._path).parent)
                 os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._db = sqlite3.connect(
                 self._path, timeout=busy_timeout, isolation_level=None, check_same_thread=False
             )
-            self._db.execute("PRAGMA synchronous = FULL")
+            # EXTRA also syncs the folder after a commit: with FULL a power cut can bring back the
+            # rollback journal of a transaction that was reported as done.
+            self._db.execute("PRAGMA synchronous = EXTRA")
         try:
             with self._transaction() as db:
                 self._migrate(db)
@@ -90,8 +102,7 @@ class SqliteLedger:
         with self._transaction() as db:
             found = self._get(db, old.volume_id)
             if found != old:
-                state = "changed meanwhile" if found else "unknown"
-                raise StateForbids(old.volume_id, state, f"going to {new.state.value}")
+                raise RecordChanged(old.volume_id)
             identity, text = _row(new)
             db.execute("UPDATE volumes SET record = ? WHERE volume_id = ?", (text, identity))
         return new

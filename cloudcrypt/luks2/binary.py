@@ -106,6 +106,16 @@ def parse_copy(copy: bytes, *, secondary: bool) -> tuple[BinaryHeader, bytes]:
     return BinaryHeader(secondary, seqid, _text(uuid), salt), json_area
 
 
+def uuid_of(copy: bytes) -> str | None:
+    """Return the UUID that a metadata copy states, or None if it has not the magic of one.
+
+    For deciding what may be overwritten; nothing of the copy is verified.
+    """
+    if copy[:6] not in (MAGIC_PRIMARY, MAGIC_SECONDARY):
+        return None
+    return copy[168:208].rstrip(b"\0").decode("ascii", "replace")
+
+
 def _which(*, secondary: bool) -> str:
     return "secondary" if secondary else "primary"
 

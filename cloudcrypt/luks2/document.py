@@ -10,6 +10,7 @@ from typing import Any, NoReturn, cast
 
 import attrs
 
+from cloudcrypt.errors import KeyslotsRefused
 from cloudcrypt.luks2 import canonical
 from cloudcrypt.luks2.steps import Step, refuse
 
@@ -149,6 +150,7 @@ def from_json(value: object) -> Metadata:
         HeaderRefused: an object, field, kind or type is not among those known here.
     """
     root = _Fields("document", value)
+    _keyslot_ids(root)
     metadata = Metadata(
         keyslots={key: _keyslot(fields) for key, fields in root.objects("keyslots")},
         tokens={key: _token(fields) for key, fields in root.objects("tokens")},
@@ -158,6 +160,15 @@ def from_json(value: object) -> Metadata:
     )
     root.end()
     return metadata
+
+
+def _keyslot_ids(root: "_Fields") -> None:
+    """Refuse further keyslots as what they are, of whatever kind: the remedy is to remove them."""
+    found = root.peek("keyslots")
+    ids = sorted(cast("Json", found)) if isinstance(found, dict) else []
+    if ids != ["0"] and ids and all(number.isdecimal() for number in ids):
+        found = {"keyslots": ids}
+        raise KeyslotsRefused(int(Step.KEYSLOT), Step.KEYSLOT.name, found, "keyslot 0 alone")
 
 
 class _Fields:
@@ -177,6 +188,9 @@ class _Fields:
         if field not in self._left:
             self.refuse(field, "nothing", "a value")
         return self._left.pop(field)
+
+    def peek(self, field: str) -> object:
+        return self._left.get(field)
 
     def has(self, field: str) -> bool:
         return field in self._left

@@ -36,12 +36,16 @@ _SAME_IN_BOTH = (
 
 @attrs.frozen
 class Field:
-    """One field: its path, what was found, what the profile wants, and whether they agree."""
+    """One field: its path, what was found, what the profile wants, and whether they agree.
+
+    ``found`` is for people; ``value`` is the same for programs: a value of JSON, bytes in hex.
+    """
 
     path: str
     found: str
     expected: str
     agrees: bool
+    value: object = None
 
 
 @attrs.frozen
@@ -135,40 +139,43 @@ def _is_uuid(found: object) -> bool:
 
 
 def _claimed_mode(value: object) -> Mode:
-    paths = (path for path, _ in _flattened("", value))
-    claims = any(path.startswith("segments.0.integrity") for path in paths)
+    claims = any(keys[:3] == ("segments", "0", "integrity") for keys, _ in _flattened((), value))
     return Mode.INTEGRITY if claims else Mode.CRYPT
 
 
 def _document_fields(value: object, rules: dict[str, _Rule]) -> Iterator[Field]:
-    found = dict(_flattened("", value))
-    for path, item in found.items():
-        rule = rules.get(path)
+    by_keys = {tuple(path.split(".")): rule for path, rule in rules.items()}
+    found = dict(_flattened((), value))
+    for keys, item in found.items():
+        # A key of the disk may hold a dot: rules go by the keys, and the path is for people.
+        path = ".".join(shown(key)[1:-1] for key in keys)
+        rule = by_keys.get(keys)
         if rule is None:
-            yield Field(path, shown(item), "absent", agrees=False)
+            yield Field(path, shown(item), "absent", agrees=False, value=item)
         else:
             yield _field(path, item, rule)
-    for path, rule in rules.items():
-        if path not in found and not path.endswith(".integrity.key_size"):
-            yield Field(path, "absent", rule.text, agrees=False)
+    for keys, rule in by_keys.items():
+        if keys not in found and keys[-2:] != ("integrity", "key_size"):
+            yield Field(".".join(keys), "absent", rule.text, agrees=False)
 
 
-def _flattened(path: str, value: object) -> Iterator[tuple[str, object]]:
+def _flattened(keys: tuple[str, ...], value: object) -> Iterator[tuple[tuple[str, ...], object]]:
     """Yield the leaves of a JSON value; an array and an empty object are leaves."""
     if isinstance(value, dict) and value:
         count = 0
         for key, item in cast("dict[str, object]", value).items():
-            for leaf in _flattened(f"{path}.{shown(key)[1:-1]}".lstrip("."), item):
+            for leaf in _flattened((*keys, key), item):
                 count += 1
                 if count > _MAX_FIELDS:
                     return
                 yield leaf
     else:
-        yield path, value
+        yield keys, value
 
 
 def _field(path: str, found: object, rule: _Rule) -> Field:
-    return Field(path, shown(found), rule.text, agrees=rule.accepts(found))
+    value = found.hex() if isinstance(found, bytes) else found
+    return Field(path, shown(found), rule.text, agrees=rule.accepts(found), value=value)
 
 
 def _rules(profile: Profile, mode: Mode) -> dict[str, _Rule]:

@@ -12,7 +12,6 @@ import attrs
 
 from cloudcrypt.disk import Disk
 from cloudcrypt.errors import HeaderRefused
-from cloudcrypt.luks2 import layout
 from cloudcrypt.luks2.parse import RawHeader, parse_one_copy
 from cloudcrypt.luks2.seal import SealKey
 from cloudcrypt.luks2.verify import VerifiedHeader, verify
@@ -60,25 +59,13 @@ def _verified(
             refusals.append(refusal)
 
 
-def finish(disk: Disk, raw: RawHeader, header: VerifiedHeader) -> None:
-    """Make both copies on the disk say what ``header`` says, one after the other.
+def finish(disk: Disk, header: VerifiedHeader) -> None:
+    """Write ``header`` once more: keyslot area and both copies, each durable before the next.
 
-    A copy that says so already is left alone. Idempotent.
+    Also what is there already is written again: after a flush that failed, the system may show
+    content that never reached the disk. Idempotent.
 
     Raises:
         DeviceIOError: the device failed; ask again.
     """
-    image = serialise(header)
-    for secondary, content in ((True, image.secondary), (False, image.primary)):
-        if not _says(raw, header, secondary=secondary):
-            disk.write(layout.SECONDARY_OFFSET if secondary else 0, content)
-            disk.sync()
-
-
-def _says(raw: RawHeader, header: VerifiedHeader, *, secondary: bool) -> bool:
-    try:
-        copy = parse_one_copy(raw, secondary=secondary)
-    except HeaderRefused:
-        return False
-    stated = (copy.uuid, copy.seqid, copy.json_text)
-    return stated == (header.uuid, header.seqid, header.metadata.to_bytes())
+    serialise(header).write_to(disk)

@@ -34,6 +34,7 @@ from cloudcrypt.errors import (
     KdfRefused,
     KeyslotsRefused,
     ModeRefused,
+    PolicyRefused,
     SealRefused,
 )
 from cloudcrypt.luks2 import layout, seal
@@ -228,9 +229,11 @@ def _tokens(header: UnverifiedHeader, expectation: Expectation, profile: Profile
     require(Step.TOKEN, "config.json_size", metadata.config.json_size, layout.JSON_SIZE)
     require(Step.TOKEN, "config.keyslots_size", metadata.config.keyslots_size, layout.KEYSLOTS_SIZE)
     if not profile.sealed:
-        require(Step.TOKEN, "tokens", sorted(metadata.tokens), [])
+        if metadata.tokens:
+            _refuse_as(PolicyRefused, Step.TOKEN, {"tokens": sorted(metadata.tokens)}, [])
         return
-    _exactly(Step.TOKEN, "tokens", metadata.tokens)
+    if set(metadata.tokens) != _ONLY:
+        _refuse_as(PolicyRefused, Step.TOKEN, {"tokens": sorted(metadata.tokens)}, ["0"])
     token: SealToken = metadata.tokens["0"]
     require(Step.TOKEN, "keyslots", token.keyslots, ("0",))
     require(Step.TOKEN, "version", token.version, seal.SEAL_VERSION)

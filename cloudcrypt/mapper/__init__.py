@@ -4,11 +4,12 @@
 kernel's device-mapper follows.
 """
 
-from cloudcrypt.mapper.engines import engine_for, geometry_of, payload_size
+from cloudcrypt.mapper.engines import Engine, engine_for, geometry_of, payload_size
 from cloudcrypt.mapper.protocol import Mapper, Mapping
 from cloudcrypt.mapper.userspace import UserspaceMapper, UserspaceMapping
 
 __all__ = [
+    "Engine",
     "Mapper",
     "Mapping",
     "UserspaceMapper",

@@ -58,8 +58,11 @@ class Mapper(Protocol[MappingT_co]):
         """Let the mapping of the volume reach up to byte ``capacity`` of its device. Idempotent."""
         ...
 
-    def deactivate(self, volume_id: str) -> None:
+    def deactivate(self, volume_id: str) -> bool:
         """Flush and remove the mapping, wipe its key and close its device. Idempotent.
+
+        Returns:
+            Whether this mapper had the volume mapped, and nobody else on this host uses its device.
 
         Raises:
             DeviceIOError: the flush failed; the mapping is removed all the same.

@@ -42,10 +42,13 @@ class UserspaceMapping:
         """Open the payload as a raw binary file of the size it has now."""
         return SectorFile(self.engine, writable=self.writable, gate=self._gate)
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """Wait for reads and writes under way, flush, wipe the key and close the device.
 
         Files of this mapping that are still open raise `DeviceUnavailable` from now on.
+
+        Returns:
+            Whether nobody else on this host uses the device.
 
         Raises:
             DeviceIOError: the flush failed; everything is closed all the same.
@@ -54,6 +57,7 @@ class UserspaceMapping:
         try:
             if self.writable:
                 self.engine.close()
+            return not self.disk.is_shared()
         finally:
             self.volume.volume_key.wipe()
             self.disk.close()
@@ -91,9 +95,8 @@ class UserspaceMapper:
                 if isinstance(mapping.engine, XTSEngine):  # the other one grows when it is closed
                     mapping.engine.capacity = capacity
 
-    def deactivate(self, volume_id: str) -> None:
+    def deactivate(self, volume_id: str) -> bool:
         """Flush and remove the mapping; see `Mapper.deactivate`."""
         with self._lock:
             mapping = self._mappings.pop(volume_id, None)
-        if mapping is not None:
-            mapping.close()
+        return mapping is not None and mapping.close()

@@ -7,6 +7,7 @@ record that says the volume is new.
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Generic, TypeVar
 
 from cloudcrypt import luks2, mapper
@@ -21,10 +22,11 @@ from cloudcrypt.stage import formatting as _formatting
 from cloudcrypt.stage import growing as _growing
 from cloudcrypt.stage import identity as _identity
 from cloudcrypt.stage import opening as _opening
-from cloudcrypt.stage.formatting import LargeVolumeWarning, Progress
+from cloudcrypt.stage.limits import LargeVolumeWarning, Progress
+from cloudcrypt.stage.opening import Examined
 from cloudcrypt.stage.world import Adopt, Trust, World, random_uuid
 
-__all__ = ["Adopt", "LargeVolumeWarning", "Progress", "Stage", "Trust"]
+__all__ = ["Adopt", "Examined", "LargeVolumeWarning", "Progress", "Stage", "Trust"]
 
 
 def _silent(done: int, total: int) -> None:
@@ -161,16 +163,32 @@ class Stage(Generic[MappingT]):
     ) -> luks2.UnlockedVolume:
         """Verify and unlock a volume, and change nothing anywhere; arguments and errors as `open`.
 
-        The caller wipes the key of what is returned: use it as a context manager.
+        The caller wipes the key of what is returned: use it as a context manager. To read the
+        payload of the device that was verified, use `examine`.
         """
-        return _opening.check_volume(self._world, device, policy=policy, trust=trust)
+        with self.examine(device, policy=policy, trust=trust) as examined:
+            volume = examined.volume
+            return luks2.UnlockedVolume(volume.header, volume.volume_key.copy())
+
+    def examine(
+        self,
+        device: BlockDevice,
+        *,
+        policy: KeyPolicy = KeyPolicy.BOUND,
+        trust: Trust | None = None,
+    ) -> AbstractContextManager[Examined]:
+        """Verify and unlock a volume for reading, and change nothing anywhere.
+
+        Arguments and errors are those of `open`. Within the block the device is open and locked
+        against writers; after it the key is wiped.
+        """
+        return _opening.examined_volume(self._world, device, policy=policy, trust=trust)
 
     def close(self, volume_id: str) -> None:
         """Flush and unmap a volume, wipe its key, and give up the hold. Idempotent.
 
         Raises:
-            DeviceIOError: the flush failed; the volume is unmapped all the same, and stays held
-                until it is closed again.
+            DeviceIOError: the flush failed; the volume is unmapped and released all the same.
         """
         _opening.close_volume(self._world, self._mapper, volume_id)
 
@@ -280,16 +298,29 @@ class Stage(Generic[MappingT]):
         *,
         policy: KeyPolicy = KeyPolicy.BOUND,
         trust: Trust | None = None,
+        overwrite: bool = False,
     ) -> Record:
         """Put a header backup back, after it has passed every check and opened. Idempotent.
 
         A backup of an older generation is refused. A bound header that is whole stays usable until
         the restored one is complete; calling again after a crash finishes.
 
+        Args:
+            device: a proven device.
+            backup: the 16 MiB of `backup_header`.
+            policy: as for `open`.
+            trust: as for `open`.
+            overwrite: also where the disk has neither zeros nor a header of this volume, damaged or
+                not, in the place of the header.
+
         Raises:
-            As `open`, for the backup in the place of the disk.
+            IdentityRefused: the disk has a header of another volume, or of a later generation.
+            DeviceNotBlank: the disk has something else in the place of the header.
+            As `open` otherwise, for the backup in the place of the disk.
         """
-        _backup.restore_header(self._world, device, backup, policy=policy, trust=trust)
+        _backup.restore_header(
+            self._world, device, backup, policy=policy, trust=trust, overwrite=overwrite
+        )
         return self._record(device.volume_id)
 
     def _record(self, volume_id: str) -> Record:

@@ -4,12 +4,19 @@ import attrs
 
 from cloudcrypt import luks2
 from cloudcrypt.disk import Disk
-from cloudcrypt.errors import HeaderRefused, InvalidRequest, StateForbids
+from cloudcrypt.errors import (
+    DeviceNotBlank,
+    HeaderRefused,
+    IdentityRefused,
+    InvalidRequest,
+    StateForbids,
+)
 from cloudcrypt.ledger import Record, State
-from cloudcrypt.luks2 import layout
-from cloudcrypt.model import BlockDevice, KeyPolicy
+from cloudcrypt.luks2 import Step, layout
+from cloudcrypt.luks2.binary import uuid_of
+from cloudcrypt.model import BlockDevice, KeyPolicy, is_uuid
 from cloudcrypt.profiles import LAYOUTS
-from cloudcrypt.stage.reading import known, made_whole, settle, verified
+from cloudcrypt.stage.reading import known, made_whole, settle, unlocked, verified
 from cloudcrypt.stage.world import Adopt, Trust, World, held
 
 
@@ -55,6 +62,7 @@ def restore_header(
     *,
     policy: KeyPolicy,
     trust: Trust | None,
+    overwrite: bool,
 ) -> Record:
     """Put a header backup back, after it has passed every check and opened."""
     record, in_ledger = known(world, device, policy, trust)
@@ -68,8 +76,11 @@ def restore_header(
             if not in_ledger:
                 found = attrs.evolve(record, uuid=header.uuid, generation=header.generation)
                 record = world.ledger.add(found)
-            with held(world, record) as record:
-                return _restore(world, disk, record, volume, keys)
+            with held(world, record) as mine:
+                _require_not_newer(mine, _adopted(world, disk, mine))
+                if not overwrite and mine.state is not State.RESTORING:
+                    _require_own(disk, header.uuid)
+                return _restore(world, disk, mine, volume, keys)
 
 
 def _restore(
@@ -80,12 +91,13 @@ def _restore(
     keys: luks2.HeaderKeys,
 ) -> Record:
     current = _current(world, disk, record)
-    if current is not None and current.metadata == volume.header.metadata:
+    if current is not None and _is(current, volume.header):
         return world.ledger.replace(record, attrs.evolve(record, state=State.READY))
     restoring = world.ledger.replace(record, attrs.evolve(record, state=State.RESTORING))
     if record.policy is KeyPolicy.CONSTELLATION:
         luks2.serialise(volume.header, world.randomness).write_to(disk)
-        verified(world, disk, restoring)[1].passphrase.wipe()
+        with unlocked(world, disk, attrs.evolve(restoring, state=State.READY)):
+            pass  # what was written opens
         return world.ledger.replace(restoring, attrs.evolve(restoring, state=State.READY))
     offset, newer_than = volume.header.keyslot.area.offset, 0
     if current is not None:  # leave what opens now whole until the new header is complete
@@ -111,3 +123,49 @@ def _current(world: World, disk: Disk, record: Record) -> luks2.VerifiedHeader |
         return None
     with keys:
         return header
+
+
+def _is(current: luks2.VerifiedHeader, restored: luks2.VerifiedHeader) -> bool:
+    """Say whether the disk has the header already, its keyslot area included."""
+    return (current.metadata, current.area) == (restored.metadata, restored.area)
+
+
+def _adopted(world: World, disk: Disk, record: Record) -> luks2.VerifiedHeader | None:
+    """Return the header on the disk if it is whole, of this volume, and of whatever generation."""
+    anywhere = attrs.evolve(record, uuid=None, state=State.READY)
+    try:
+        header, keys = verified(world, disk, anywhere, adopt=True)
+    except HeaderRefused:
+        return None
+    with keys:
+        return header
+
+
+def _require_not_newer(record: Record, adopted: luks2.VerifiedHeader | None) -> None:
+    """Refuse to go back behind the header that the disk has.
+
+    Raises:
+        IdentityRefused: it is of a later generation.
+    """
+    if adopted is not None and adopted.generation > record.generation:
+        found = {"generation": adopted.generation}
+        raise IdentityRefused(int(Step.TOKEN), Step.TOKEN.name, found, record.generation)
+
+
+def _require_own(disk: Disk, uuid: str) -> None:
+    """Refuse to overwrite what is neither blank nor a header, damaged or not, with this UUID.
+
+    Raises:
+        IdentityRefused: the disk has a header with another UUID.
+        DeviceNotBlank: the disk has something else where the header goes.
+    """
+    raw = luks2.read_header(disk)
+    copies = [raw.copy_bytes(secondary=second) for second in (False, True)]
+    if not any(any(copy) for copy in copies):
+        return
+    stated = [text for text in map(uuid_of, copies) if text is not None]
+    if not stated:
+        raise DeviceNotBlank(disk.name, 0)
+    for text in stated:
+        if is_uuid(text) and text != uuid:
+            raise IdentityRefused(int(Step.IDENTITY), Step.IDENTITY.name, {"uuid": text}, uuid)

@@ -41,9 +41,8 @@ def require_blank(disk: Disk, *, start: int = 0) -> None:
 
 
 def _regions(disk: Disk, start: int) -> Iterator[tuple[int, int]]:
-    extents = list(disk.extents(start, disk.size))
-    if extents != [(start, disk.size)] or disk.size <= READ_ALL:
-        yield from extents
+    if disk.knows_holes or disk.size <= READ_ALL:
+        yield from disk.extents(start, disk.size)
         return
     head = layout.DATA_OFFSET + EDGE
     tail = disk.size - EDGE

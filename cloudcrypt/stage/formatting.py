@@ -1,8 +1,5 @@
 """Formatting: from a device that is known to be new to an encrypted volume."""
 
-import warnings
-from collections.abc import Callable
-
 import attrs
 
 from cloudcrypt import luks2
@@ -10,7 +7,6 @@ from cloudcrypt.disk import Disk
 from cloudcrypt.errors import (
     AlreadyRegistered,
     DeviceTooSmall,
-    InvalidRequest,
     StateForbids,
     UnknownVolume,
 )
@@ -18,43 +14,12 @@ from cloudcrypt.integrity import Geometry
 from cloudcrypt.integrity.initialise import write_journal_and_superblock, write_tags
 from cloudcrypt.ledger import Record, State
 from cloudcrypt.luks2 import layout
-from cloudcrypt.mapper import payload_size
 from cloudcrypt.model import BlockDevice, KeyPolicy, Mode, check_volume_id
-from cloudcrypt.profiles import SECTOR_SIZE, XTS_LIMIT, XTS_RECOMMENDED
-from cloudcrypt.sizes import format_size
+from cloudcrypt.profiles import SECTOR_SIZE
 from cloudcrypt.stage.blank import require_blank
+from cloudcrypt.stage.limits import Progress, check_capacity
 from cloudcrypt.stage.reading import unlocked, verified
 from cloudcrypt.stage.world import World, held
-
-
-class LargeVolumeWarning(UserWarning):
-    """More data under one XTS key than IEEE 1619 recommends."""
-
-
-Progress = Callable[[int, int], None]
-"""Is told how many bytes of payload are done, of how many."""
-
-
-def check_capacity(capacity: int, mode: Mode) -> None:
-    """Refuse a capacity in bytes that no volume can have; warn of one that is unwise.
-
-    Raises:
-        InvalidRequest: too small for header, overhead and one sector, or above 256 TiB of payload.
-    """
-    payload = payload_size(mode, capacity)
-    if payload == 0:
-        rule = "at least 16 MiB of header, with integrity journal and tags, and one sector"
-        raise InvalidRequest("capacity", capacity, rule)
-    if payload > XTS_LIMIT:
-        rule = f"at most {format_size(XTS_LIMIT)} under one XTS key (IEEE 1619)"
-        raise InvalidRequest("capacity", capacity, rule)
-    if payload > XTS_RECOMMENDED:
-        warnings.warn(
-            f"{format_size(payload)} under one XTS key; IEEE 1619 recommends at most "
-            f"{format_size(XTS_RECOMMENDED)}: consider several volumes",
-            LargeVolumeWarning,
-            stacklevel=2,
-        )
 
 
 def register_new(

@@ -27,8 +27,8 @@ from cloudcrypt.mapper import Mapper, Mapping
 from cloudcrypt.model import BlockDevice, Mode
 from cloudcrypt.profiles import SECTOR_SIZE
 from cloudcrypt.stage.blank import require_blank
-from cloudcrypt.stage.formatting import Progress, check_capacity
-from cloudcrypt.stage.reading import unlocked
+from cloudcrypt.stage.limits import Progress, check_capacity
+from cloudcrypt.stage.reading import require_same, unlocked, verified
 from cloudcrypt.stage.world import World, held
 
 MappingT = TypeVar("MappingT", bound=Mapping)
@@ -60,10 +60,22 @@ def grow_volume(
     if device.size > record.capacity:
         check_capacity(device.size, record.mode)
         with held(world, record) as before:
-            grow = _with_integrity if record.mode is Mode.INTEGRITY else _without_integrity
-            record = grow(world, before, device, progress)
+            if record.mode is Mode.INTEGRITY:
+                return _with_integrity(world, before, device, progress)
+            _prove(world, mapper.get(device.volume_id), device, before)
+            record = world.ledger.replace(before, attrs.evolve(before, capacity=device.size))
+            progress(device.size, device.size)
     mapper.resize(device.volume_id, record.capacity)
     return record
+
+
+def _prove(world: World, active: Mapping | None, device: BlockDevice, record: Record) -> None:
+    """Refuse unless the device is that of the volume, and as large as it is said to be."""
+    if active is not None:
+        require_same(active, device)
+        return
+    with world.open_device(device, writable=False) as disk, verified(world, disk, record)[1]:
+        pass  # the keys are wiped
 
 
 def settle_growth(
@@ -91,14 +103,6 @@ def settle_growth(
 def geometry_of(record: Record) -> Geometry:
     """Return the geometry that the ledger's record stands for."""
     return Geometry.of(record.capacity, record.journal_sections)
-
-
-def _without_integrity(
-    world: World, record: Record, device: BlockDevice, progress: Progress
-) -> Record:
-    record = world.ledger.replace(record, attrs.evolve(record, capacity=device.size))
-    progress(device.size, device.size)
-    return record
 
 
 def _with_integrity(

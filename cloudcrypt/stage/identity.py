@@ -8,12 +8,30 @@ import attrs
 
 from cloudcrypt import luks2
 from cloudcrypt.disk import Disk
-from cloudcrypt.errors import IdentityRefused, StateForbids, UnknownVolume
+from cloudcrypt.errors import (
+    IdentityRefused,
+    InvalidRequest,
+    StateForbids,
+    SuperblockRefused,
+    UnknownVolume,
+)
+from cloudcrypt.integrity import Geometry, superblock
+from cloudcrypt.integrity.geometry import sections_of
 from cloudcrypt.ledger import Record, State
 from cloudcrypt.luks2 import Step
 from cloudcrypt.luks2.recover import Candidate, finish, recover
-from cloudcrypt.model import BlockDevice, ClonedFrom, Expectation, KeyPolicy, RestoredFrom
+from cloudcrypt.model import (
+    Blank,
+    BlockDevice,
+    ClonedFrom,
+    Expectation,
+    KeyPolicy,
+    Mode,
+    Origin,
+    RestoredFrom,
+)
 from cloudcrypt.profiles import LAYOUTS
+from cloudcrypt.stage.limits import check_capacity
 from cloudcrypt.stage.reading import settle, unlocked
 from cloudcrypt.stage.world import World, candidate, expectation_of, held, require_bound
 
@@ -32,9 +50,8 @@ def rotate_volume(world: World, device: BlockDevice, generation: int | None) -> 
         if record.generation == (goal if generation is None else generation):
             return record
         if generation not in (None, record.generation + 1):
-            raise StateForbids(
-                record.volume_id, f"of generation {record.generation}", f"going to {generation}"
-            )
+            rule = f"{record.generation + 1}: one generation at a time"
+            raise InvalidRequest("generation", generation, rule)
         return _rotate(world, disk, record)
 
 
@@ -62,49 +79,89 @@ def rebind_volume(
     expectation: Expectation | None,
 ) -> Record:
     """Give a copy of a bound volume the identity of its own volume id, or finish doing so."""
+    if origin.volume_id == device.volume_id:
+        raise InvalidRequest("origin", origin.volume_id, "another volume than the copy itself")
     record = world.ledger.get(device.volume_id)
-    if record is not None and record.state is State.READY and record.origin == origin:
+    if record is not None and record.state is State.READY and _same(record.origin, origin):
         return record
-    if record is not None and (record.state is not State.REBINDING or record.origin != origin):
+    if record is not None and not (
+        record.state is State.REBINDING and _same(record.origin, origin)
+    ):
         raise StateForbids(record.volume_id, record.state.value, "rebinding it to another origin")
     expected = _source(world, origin, expectation)
-    source = Candidate(expected, _seal_of(world, origin, expected))
-    with world.open_device(device, writable=True) as disk:
-        if record is None:
-            record = _begin(world, disk, device, origin, source)
-        with held(world, record) as record:
-            return _rebind(world, disk, record, source)
+    # What the ledger says of the origin's size binds no copy: it may be from before a growth.
+    stated = expected if expectation is not None else attrs.evolve(expected, capacity=None)
+    source = Candidate(stated, _seal_of(world, origin, expected))
+    try:
+        with world.open_device(device, writable=True) as disk:
+            if record is None:
+                capacity = _capacity(device.volume_id, disk, expected)
+                record = _begin(world, disk, device.volume_id, origin, source, capacity)
+            with held(world, record) as mine:
+                return _rebind(world, disk, mine, source)
+    finally:
+        source.seal_key.key.wipe()
+
+
+def _same(recorded: Origin, stated: RestoredFrom | ClonedFrom) -> bool:
+    """Say whether both are the same origin; a generation left open agrees with any."""
+    if isinstance(recorded, Blank) or type(recorded) is not type(stated):
+        return False
+    generations = {recorded.generation, stated.generation} - {None}
+    return recorded.volume_id == stated.volume_id and len(generations) <= 1
 
 
 def _begin(
     world: World,
     disk: Disk,
-    device: BlockDevice,
+    volume_id: str,
     origin: RestoredFrom | ClonedFrom,
     source: Candidate,
+    capacity: int,
 ) -> Record:
     """Record that a copy is to be rebound, now that it is known to be one of ``origin``."""
-    profile, expected = world.profiles[KeyPolicy.BOUND], source.expectation
-    recover(luks2.read_header(disk), profile, [source])
+    expected = source.expectation
+    recover(luks2.read_header(disk), world.profiles[KeyPolicy.BOUND], [source])
     begun = Record(
-        device.volume_id,
+        volume_id,
         State.REBINDING,
         expected.mode,
         KeyPolicy.BOUND,
-        expected.capacity or device.size,
+        capacity,
         uuid=world.new_uuid(),
         origin=origin,
         journal_sections=expected.journal_sections,
     )
+    check_capacity(begun.capacity, begun.mode)
     return world.ledger.add(begun)
+
+
+def _capacity(volume_id: str, disk: Disk, expected: Expectation) -> int:
+    """Return how many bytes of a copy count.
+
+    A copy may be older than the last growth of its origin: without integrity it is as large as its
+    device. With integrity the superblock tells whether the copy fills its device or is what was
+    expected; it was computed from one of the two.
+    """
+    if expected.mode is Mode.CRYPT or expected.capacity is None:
+        return disk.size if expected.capacity is None else min(disk.size, expected.capacity)
+    try:
+        geometry = Geometry.of(disk.size, expected.journal_sections)
+        superblock.require(volume_id, disk, geometry)
+    except SuperblockRefused:
+        geometry = Geometry.of(expected.capacity, expected.journal_sections)
+        superblock.require(volume_id, disk, geometry)
+        return expected.capacity
+    return disk.size
 
 
 def _rebind(world: World, disk: Disk, record: Record, origin: Candidate) -> Record:
     profile = world.profiles[record.policy]
-    raw = luks2.read_header(disk)
-    header = recover(raw, profile, [candidate(world, record, record.generation), origin])
+    own = candidate(world, record, record.generation)
+    header = recover(luks2.read_header(disk), profile, [own, origin])
+    own.seal_key.key.wipe()
     if header.uuid != record.uuid:
-        finish(disk, raw, header)
+        finish(disk, header)
         origin_keys = world.bound_keys(origin.seal_key.volume_id, origin.seal_key.generation)
         with (
             luks2.HeaderKeys(origin_keys.passphrase, origin_keys.seal) as old_keys,
@@ -130,7 +187,10 @@ def _source(
         raise UnknownVolume(origin.volume_id)
     require_bound(record, "rebinding")
     generation = record.generation if origin.generation is None else origin.generation
-    return attrs.evolve(expectation_of(record), generation=generation)
+    sections = record.journal_sections
+    if record.mode is Mode.INTEGRITY and sections is None:
+        sections = sections_of(record.capacity)
+    return attrs.evolve(expectation_of(record), generation=generation, journal_sections=sections)
 
 
 def _seal_of(world: World, origin: RestoredFrom | ClonedFrom, source: Expectation) -> luks2.SealKey:

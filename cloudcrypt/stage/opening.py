@@ -1,24 +1,39 @@
 """Opening, checking, growing and closing volumes. Opening never formats."""
 
-from contextlib import ExitStack
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 import attrs
 
 from cloudcrypt import luks2
-from cloudcrypt.errors import (
-    DeviceMismatch,
-    DeviceUnavailable,
-    StateForbids,
-)
+from cloudcrypt.disk import Disk
+from cloudcrypt.errors import DeviceIOError, StateForbids
 from cloudcrypt.ledger import Record, State
-from cloudcrypt.mapper import Mapper, Mapping
+from cloudcrypt.mapper import Engine, Mapper, Mapping, engine_for
 from cloudcrypt.model import BlockDevice, KeyPolicy
 from cloudcrypt.stage.growing import settle_growth
-from cloudcrypt.stage.reading import HEADER_CHANGES, known, settle, unlocked
+from cloudcrypt.stage.reading import HEADER_CHANGES, known, require_same, settle, unlocked
 from cloudcrypt.stage.world import Adopt, Trust, World, hold, release
 
 MappingT = TypeVar("MappingT", bound=Mapping)
+
+
+@attrs.frozen
+class Examined:
+    """A volume that is looked at: unlocked, its disk open for reading, nothing recorded."""
+
+    volume_id: str
+    disk: Disk
+    volume: luks2.UnlockedVolume
+
+    def engine(self) -> Engine:
+        """Return what reads its sectors.
+
+        Raises:
+            IntegrityError: superblock or journal of an integrity volume are not what they must be.
+        """
+        return engine_for(self.volume_id, self.disk, self.volume, writable=False)
 
 
 def open_volume(
@@ -56,22 +71,29 @@ def open_volume(
     return mapping
 
 
-def check_volume(
+@contextmanager
+def examined_volume(
     world: World, device: BlockDevice, *, policy: KeyPolicy, trust: Trust | None
-) -> luks2.UnlockedVolume:
-    """Verify and unlock a volume without changing anything, on the disk or in the ledger."""
+) -> Generator[Examined]:
+    """Verify, unlock and read a volume without changing anything, on the disk or in the ledger."""
     record, in_ledger = known(world, device, policy, trust)
     _require_formatted(record)
+    adopt = isinstance(trust, Adopt) and not in_ledger
     with world.open_device(device, writable=False) as disk:
-        adopt = isinstance(trust, Adopt) and not in_ledger
         record = settle_growth(world, disk, record, record_it=False)
-        return unlocked(world, disk, record, adopt=adopt)
+        with unlocked(world, disk, record, adopt=adopt) as volume:
+            yield Examined(device.volume_id, disk, volume)
 
 
 def close_volume(world: World, mapper: Mapper[MappingT], volume_id: str) -> None:
-    """Flush and remove the mapping, and give up the hold."""
-    mapper.deactivate(volume_id)
-    release(world, volume_id)
+    """Flush and remove the mapping, and give up the hold unless others here still use it."""
+    try:
+        is_free = mapper.deactivate(volume_id)
+    except DeviceIOError:  # unmapped all the same
+        release(world, volume_id)
+        raise
+    if is_free:
+        release(world, volume_id)
 
 
 def _require_formatted(record: Record) -> None:
@@ -83,13 +105,7 @@ def _require_formatted(record: Record) -> None:
 
 def _same(active: MappingT, device: BlockDevice, *, writable: bool) -> MappingT:
     """Return the active mapping if it is what is asked for."""
-    try:
-        status = device.path.stat()
-    except OSError as error:
-        raise DeviceUnavailable(str(device.path), error.strerror or "unknown error") from error
-    found = (status.st_dev, status.st_ino)
-    if found != active.device_identity:
-        raise DeviceMismatch(str(device.path), found, active.device_identity)
+    require_same(active, device)
     if writable and not active.writable:
         raise StateForbids(active.volume_id, "open for reading", "open for writing")
     return active

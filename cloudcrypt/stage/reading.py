@@ -1,16 +1,19 @@
 """From a device, and what is known of it, to a verified header and an unlocked volume."""
 
+from contextlib import ExitStack
 from typing import assert_never
 
 import attrs
 
 from cloudcrypt import luks2
-from cloudcrypt.disk import Disk, ReadableDisk
-from cloudcrypt.errors import UnknownVolume
+from cloudcrypt.disk import Disk, ReadableDisk, probe
+from cloudcrypt.errors import DeviceMismatch, UnknownVolume
 from cloudcrypt.ledger import Record, State
 from cloudcrypt.luks2.recover import finish, recover
+from cloudcrypt.mapper import Mapping
 from cloudcrypt.model import BlockDevice, Expectation, KeyPolicy
 from cloudcrypt.profiles import LAYOUTS
+from cloudcrypt.stage.limits import check_capacity
 from cloudcrypt.stage.world import (
     Adopt,
     Trust,
@@ -34,6 +37,7 @@ def known(
     Raises:
         UnknownVolume: the ledger does not know it, and the caller offers nothing.
         ExpectationConflict: what the caller expects contradicts the ledger.
+        InvalidRequest: no volume has such a capacity.
     """
     record = world.ledger.get(device.volume_id)
     if record is not None:
@@ -49,6 +53,7 @@ def known(
             generation, uuid, capacity = 1, None, device.size
         case _:
             assert_never(trust)
+    check_capacity(capacity, trust.mode)
     record = Record(
         device.volume_id,
         State.READY,
@@ -87,7 +92,11 @@ def verified(
             return checked, world.header_keys(record, checked.uuid)
         case KeyPolicy.BOUND:
             keys = world.header_keys(record, header.uuid)
-            return luks2.verify(header, profile, expectation, keys.seal), keys
+            with ExitStack() as refused:
+                refused.push(keys)  # wiped unless the header is verified
+                checked = luks2.verify(header, profile, expectation, keys.seal)
+                refused.pop_all()
+            return checked, keys
 
 
 def unlocked(
@@ -133,9 +142,8 @@ def made_whole(world: World, disk: Disk, record: Record) -> luks2.VerifiedHeader
     Raises:
         HeaderRefused: neither copy of the header is what the record allows.
     """
-    raw = luks2.read_header(disk)
-    header = _recovered(world, raw, record)
-    finish(disk, raw, header)
+    header = _recovered(world, luks2.read_header(disk), record)
+    finish(disk, header)
     return header
 
 
@@ -144,7 +152,11 @@ def _recovered(world: World, raw: luks2.RawHeader, record: Record) -> luks2.Veri
     candidates = [candidate(world, record, record.generation)]
     if record.state is State.ROTATING:
         candidates.insert(0, candidate(world, record, record.generation + 1))
-    return recover(raw, world.profiles[record.policy], candidates)
+    try:
+        return recover(raw, world.profiles[record.policy], candidates)
+    finally:
+        for item in candidates:
+            item.seal_key.key.wipe()
 
 
 def erase_spare_area(disk: Disk, header: luks2.VerifiedHeader) -> None:
@@ -155,3 +167,17 @@ def erase_spare_area(disk: Disk, header: luks2.VerifiedHeader) -> None:
     sizes = LAYOUTS[header.mode]
     disk.write(sizes.other_offset(header.keyslot.area.offset), bytes(sizes.area_size))
     disk.sync()
+
+
+def require_same(active: Mapping, device: BlockDevice) -> None:
+    """Refuse unless ``device`` is the one that is mapped, and as large as it is said to be.
+
+    Raises:
+        DeviceMismatch: it is another one, or smaller.
+        DeviceUnavailable: it cannot be opened.
+    """
+    identity, size = probe(device.path)
+    if identity != active.device_identity:
+        raise DeviceMismatch(str(device.path), identity, active.device_identity)
+    if size < device.size:
+        raise DeviceMismatch(str(device.path), f"{size} bytes", f"{device.size} bytes")

@@ -65,6 +65,9 @@ class World:
         if device.identity not in (None, disk.identity):
             disk.close()
             raise DeviceMismatch(str(device.path), disk.identity, device.identity)
+        if disk.size < device.size:
+            disk.close()
+            raise DeviceMismatch(str(device.path), f"{disk.size} bytes", f"{device.size} bytes")
         return disk
 
     def bound_keys(self, volume_id: str, generation: int) -> luks2.BoundKeys:

@@ -67,6 +67,11 @@ class MemoryDisk:
     def sync(self) -> None:
         """Do nothing: memory is as durable as it gets."""
 
+    @property
+    def knows_holes(self) -> bool:
+        """Return True."""
+        return True
+
     def extents(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield the pages within ``[start, end)`` that were ever written."""
         with self._lock:
@@ -125,6 +130,11 @@ class _Wrapper:
     def sync(self) -> None:
         """Make everything written so far durable; see `Disk.sync`."""
         self._disk.sync()
+
+    @property
+    def knows_holes(self) -> bool:
+        """Say what the disk below says."""
+        return self._disk.knows_holes
 
     def extents(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield what may hold something; see `Disk.extents`."""

@@ -60,6 +60,10 @@ class MemoryHost:
         self._open.append((path, writable))
         return OpenMemoryDisk(self, path, writable=writable)
 
+    def users(self, path: Path) -> int:
+        """Return how many have the device at ``path`` open."""
+        return sum(at == path for at, _ in self._open)
+
     def closed(self, path: Path, *, writable: bool) -> None:
         """Take note that what `open_disk` returned was closed."""
         self._open.remove((path, writable))
@@ -103,6 +107,15 @@ class OpenMemoryDisk:
     def sync(self) -> None:
         """Make everything written so far durable."""
         self._disk.sync()
+
+    @property
+    def knows_holes(self) -> bool:
+        """Say what the disk below says."""
+        return self._disk.knows_holes
+
+    def is_shared(self) -> bool:
+        """Say whether somebody else on this host has it open too."""
+        return self._host.users(self._path) > 1
 
     def extents(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield what may hold something other than zeros."""

@@ -215,7 +215,7 @@ def test_a_large_export_takes_little_memory(volume: Volume, tmp_path: Path) -> N
     with image.open("wb") as file:
         file.truncate(10 * GIB + 16 * MIB)
     common: list[str | Path] = [image, "--volume-id", "vol-1", "--master-secret", secret]
-    cloudcrypt = [sys.executable, "-m", "cloudcrypt.cli", "luks"]
+    cloudcrypt = [sys.executable, "-m", "cloudcrypt", "luks"]
     subprocess.run([*cloudcrypt, "format", *common], check=True, capture_output=True)
     with Path(os.devnull).open("wb") as null:
         words = ["luks", "export", *map(str, common), "--output", "-"]

@@ -29,7 +29,10 @@ def test_it_decrypts_what_we_wrote(image: Path, profile: Profile) -> None:
     volume = sample_volume(profile)
     with FileDisk(image, writable=True) as disk:
         volume.image.write_to(disk)
-        with volume.unlock(disk) as unlocked, SectorFile(XTSEngine(disk, unlocked), writable=True) as file:
+        with (
+            volume.unlock(disk) as unlocked,
+            SectorFile(XTSEngine(disk, unlocked), writable=True) as file,
+        ):
             for offset, length in WRITES.items():
                 file.pwrite(offset, repeatable(f"at {offset}")(length))
     with image.open("rb") as raw:

@@ -51,7 +51,9 @@ def noise(number: int) -> bytes:
 @settings(max_examples=60)
 @given(OPERATIONS)
 def test_random_reads_and_writes_equal_a_bytearray(operations: list[tuple[str, int, int]]) -> None:
-    file = SectorFile(XTSEngine(MemoryDisk(layout.DATA_OFFSET + PAYLOAD), unlocked()), writable=True)
+    file = SectorFile(
+        XTSEngine(MemoryDisk(layout.DATA_OFFSET + PAYLOAD), unlocked()), writable=True
+    )
     file.pwrite(0, bytes(PAYLOAD))
     model = bytearray(PAYLOAD)
     for number, (kind, offset, length) in enumerate(operations):

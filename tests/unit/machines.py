@@ -197,9 +197,9 @@ def backed_up(machine: Machine, *, policy: KeyPolicy, damaged: bool) -> Verb:
         backup = stage.backup_header(device, policy=policy)
         disk.write(0, b"\xa5" * layout.READ_SIZE)
         if not damaged:  # a header that is whole, and not the one that was backed up
-            stage.restore_header(device, backup, policy=policy)
+            stage.restore_header(device, backup, policy=policy, overwrite=True)
 
     def restore(stage: MachineStage, host: MemoryHost) -> object:
-        return stage.restore_header(host.device(VOLUME), backup, policy=policy)
+        return stage.restore_header(host.device(VOLUME), backup, policy=policy, overwrite=True)
 
     return restore

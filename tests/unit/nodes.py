@@ -20,8 +20,8 @@ PROFILES: Mapping[KeyPolicy, Profile] = {
     KeyPolicy.BOUND: CHEAP,
     KeyPolicy.CONSTELLATION: CHEAP_CONSTELLATION,
 }
-SIZE = layout.DATA_OFFSET + 256 * KIB
-"""Bytes of an image: the header and 64 sectors."""
+SIZE = layout.DATA_OFFSET + 512 * KIB
+"""Bytes of an image: the header and 128 sectors, or 62 with integrity."""
 
 VOLUME = "local/here/vol-a"
 OTHER = "local/here/vol-b"
@@ -109,11 +109,12 @@ class Node:
         volume_id: str = VOLUME,
         *,
         size: int = SIZE,
+        mode: Mode = Mode.CRYPT,
         policy: KeyPolicy = KeyPolicy.BOUND,
         content: bytes = CONTENT,
     ) -> BlockDevice:
         """Make a formatted volume that holds ``content``."""
-        device = self.blank(volume_id, size=size, policy=policy)
+        device = self.blank(volume_id, size=size, mode=mode, policy=policy)
         self.stage.format(device)
         with self.stage.open(device, policy=policy).open() as payload:
             payload.write(content)

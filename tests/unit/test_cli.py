@@ -104,8 +104,8 @@ def test_a_hold_is_released_and_the_record_forgotten_after_a_question(ledger: st
     released = CliRunner().invoke(main, ["ledger", "release", *options, "--yes", "--json"])
     assert json.loads(released.stdout)["holder"] is None
     assert CliRunner().invoke(main, ["ledger", "forget", *options, "--yes"]).exit_code == 0
-    assert CliRunner().invoke(main, ["ledger", "get", *options]).exit_code == 7
-    assert CliRunner().invoke(main, ["ledger", "release", *options, "--yes"]).exit_code == 7
+    assert CliRunner().invoke(main, ["ledger", "get", *options]).exit_code == 2
+    assert CliRunner().invoke(main, ["ledger", "release", *options, "--yes"]).exit_code == 2
 
 
 def test_doctor_finds_what_this_environment_has() -> None:

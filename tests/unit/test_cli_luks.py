@@ -13,8 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cloudcrypt.cli import main
+from cloudcrypt.ledger import SqliteLedger
 from cloudcrypt.luks2 import layout
-from cloudcrypt.sizes import MIB
+from cloudcrypt.sizes import KIB, MIB
 
 KEY, SALT = bytes(range(32)), bytes(range(32, 64))
 PAYLOAD = 24 * MIB - layout.DATA_OFFSET
@@ -114,15 +115,18 @@ def test_with_a_ledger_a_blanked_disk_is_not_formatted_again(shell: Shell) -> No
 
 def test_a_refused_format_leaves_the_volume_id_free(shell: Shell) -> None:
     ledger = ["--ledger", shell.file("ledger.db")]
-    assert shell.on_image("format", "--integrity", *ledger).exit_code == 2
+    shell.image.write_bytes(b"precious".ljust(24 * MIB, b"\0"))
+    assert shell.on_image("format", "--integrity", *ledger).exit_code == 5
+    shell.image.write_bytes(bytes(24 * MIB))
     assert shell.on_image("format", *ledger).exit_code == 0
 
 
-def test_formatting_with_integrity_says_so_and_refuses(shell: Shell) -> None:
+def test_an_image_too_small_for_integrity_is_refused_and_left_alone(shell: Shell) -> None:
+    size = layout.DATA_OFFSET + 264 * KIB  # one sector without integrity, none with it
+    shell.image.write_bytes(bytes(size))
     result = shell.on_image("format", "--integrity", "--json")
-    assert result.exit_code == 2
-    assert shell.error(result)["grpc_code"] == "UNIMPLEMENTED"
-    assert not any(shell.image.read_bytes())
+    assert (result.exit_code, shell.error(result)["type"]) == (2, "InvalidRequest")
+    assert bytes(size) == shell.image.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -228,7 +232,7 @@ def test_an_output_in_no_folder_is_an_error(formatted: Shell, verb: str) -> None
 def test_rotation_moves_to_the_next_generation_and_the_old_one_is_refused(
     formatted: Shell,
 ) -> None:
-    assert formatted.document("rotate")["generation"] == 2
+    assert formatted.document("rotate", "--to", "2")["generation"] == 2
     assert formatted.on_image("verify").exit_code == 3
     assert formatted.document("verify", "--generation", "2")["verified"] is True
 
@@ -252,8 +256,22 @@ def test_rotation_with_a_ledger_goes_on_from_what_it_says(shell: Shell) -> None:
 
 def test_rotation_puts_a_volume_into_a_ledger_that_does_not_know_it(formatted: Shell) -> None:
     ledger = ["--ledger", formatted.file("ledger.db")]
+    SqliteLedger(ledger[1]).close()
     assert formatted.document("rotate", *ledger)["generation"] == 2
     assert formatted.document("verify", *ledger)["generation"] == 2
+
+
+def test_rotation_without_a_ledger_needs_a_generation(formatted: Shell) -> None:
+    before = formatted.image.read_bytes()
+    assert formatted.on_image("rotate").exit_code == 2
+    assert before == formatted.image.read_bytes()
+
+
+@pytest.mark.parametrize("verb", ["verify", "rotate"])
+def test_a_ledger_that_does_not_exist_is_not_made_by_accident(formatted: Shell, verb: str) -> None:
+    missing = formatted.file("absent/ledger.db")
+    assert formatted.on_image(verb, "--ledger", missing).exit_code == 2
+    assert not Path(missing).parent.exists()
 
 
 def test_a_copy_is_rebound_to_its_own_volume_id(formatted: Shell) -> None:
@@ -283,7 +301,7 @@ def test_a_header_backup_is_restored_over_a_destroyed_header(formatted: Shell) -
 
 def test_a_header_backup_of_an_older_generation_is_refused(formatted: Shell) -> None:
     formatted.document("header-backup", "--output", formatted.file("backup"))
-    formatted.document("rotate")
+    formatted.document("rotate", "--to", "2")
     before = formatted.image.read_bytes()
     words = ["--generation", "2", "--input", formatted.file("backup")]
     assert formatted.on_image("header-restore", *words).exit_code == 3
@@ -319,7 +337,7 @@ def process(shell: Shell) -> Command:
     """Return a function that runs ``cloudcrypt luks passphrase`` as a process of its own."""
 
     def run(*words: str, pass_fds: tuple[int, ...] = ()) -> "subprocess.CompletedProcess[bytes]":
-        command = [sys.executable, "-m", "cloudcrypt.cli", "luks", "passphrase"]
+        command = [sys.executable, "-m", "cloudcrypt", "luks", "passphrase"]
         common = ["--volume-id", "vol-1", "--master-secret", shell.file("secret.json")]
         return subprocess.run(
             [*command, *common, *words], check=False, capture_output=True, pass_fds=pass_fds

@@ -63,7 +63,7 @@ def test_the_same_name_with_another_size_is_a_conflict(
 def test_an_attachment_is_one_document_for_the_node(ask: Callable[..., Document]) -> None:
     volume = ask("create", "--name", "data", "--size", "64MiB")
     attached = ask("attach", volume["id"], "--instance", "node-1")
-    attachment = Attachment.from_json(attached["document"])
+    attachment = Attachment.from_json(json.dumps(attached["document"]))
     assert (attachment.volume_id, attachment.instance) == (volume["id"], "node-1")
     assert Path(attached["path"]).stat().st_size == 64 * MIB
     assert ask("get", volume["id"])["holders"] == ["node-1"]

@@ -152,4 +152,5 @@ def test_families_tell_whose_fault_it_was() -> None:
         "KeyServiceError",
         "HostError",
         "StateError",
+        "IntegrityError",
     } == families

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudcrypt.errors import DataKeyUnavailable, InvalidVolumeId
+from cloudcrypt.errors import DataKeyUnavailable, InvalidRequest, InvalidVolumeId
 from cloudcrypt.keys import MasterSecret, MasterSecretKeyService, bound_key_id, get_data_key
 from cloudcrypt.secret import Secret
 
@@ -139,9 +139,9 @@ def test_data_keys_outlive_the_master_secret() -> None:
 @pytest.mark.parametrize("length", [0, -1, 255 * 32 + 1])
 def test_a_length_that_hkdf_cannot_give_is_refused(length: int) -> None:
     service = MasterSecretKeyService(MasterSecret.from_bytes(KEY, SALT))
-    with pytest.raises(DataKeyUnavailable) as refusal:
+    with pytest.raises(InvalidRequest) as refusal:
         service.get_data_key("id", length)
-    assert ("id", f"no key has {length} bytes") == (refusal.value.key_id, refusal.value.reason)
+    assert ("length", length) == (refusal.value.parameter, refusal.value.value)
 
 
 @pytest.mark.parametrize("length", [1, 255 * 32])
@@ -152,7 +152,7 @@ def test_the_shortest_and_the_longest_key_are_given(length: int) -> None:
 
 def test_an_empty_key_id_is_refused() -> None:
     service = MasterSecretKeyService(MasterSecret.from_bytes(KEY, SALT))
-    with pytest.raises(DataKeyUnavailable, match="the key id is empty"):
+    with pytest.raises(InvalidRequest, match="key id"):
         get_data_key(service, "")
 
 
@@ -213,7 +213,19 @@ def test_a_foreign_error_becomes_ours_without_its_text(error: Exception) -> None
     expected = ("id", f"the service failed: {type(error).__name__}")
     assert expected == (refusal.value.key_id, refusal.value.reason)
     assert KEY64 not in str(refusal.value)
-    assert error is refusal.value.__cause__
+    assert (None, True) == (refusal.value.__cause__, refusal.value.__suppress_context__)
+
+
+class BytesService:
+    """A service that does not keep to the protocol."""
+
+    def get_data_key(self, _: str, length: int) -> bytes:
+        return bytes(length)
+
+
+def test_plain_bytes_are_no_key() -> None:
+    with pytest.raises(DataKeyUnavailable, match="bytes was given, not a Secret"):
+        get_data_key(BytesService(), "id")  # type: ignore[arg-type]  # that is the point
 
 
 def test_an_error_of_ours_is_passed_on() -> None:

@@ -74,7 +74,7 @@ def test_an_id_that_was_used_before_is_drawn_again(tmp_path: Path) -> None:
         ("place", CreateVolume("t", "n", SIZE, place="zone-a")),
         ("kind", CreateVolume("t", "n", SIZE, kind="ssd")),
         ("iops", CreateVolume("t", "n", SIZE, iops=100)),
-        ("throughput", CreateVolume("t", "n", SIZE, throughput=0)),
+        ("throughput", CreateVolume("t", "n", SIZE, throughput=1)),
     ],
 )
 def test_what_a_directory_does_not_have_is_refused(

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from cloudcrypt.disk import Disk, read
-from cloudcrypt.errors import DeviceIOError, InvalidRequest, UnsupportedOperation
+from cloudcrypt.errors import DeviceIOError, InvalidRequest
 from cloudcrypt.luks2 import SectorFile, UnlockedVolume, layout
 from cloudcrypt.luks2.engine import XTSEngine
 from cloudcrypt.luks2.sectors import RUN_SIZE
@@ -276,11 +276,11 @@ def test_flushing_and_closing_make_writes_durable(
     assert [Operation("sync")] * 2 == recording.operations
 
 
-def test_the_data_of_an_integrity_volume_is_not_read_in_user_space() -> None:
+def test_the_data_of_an_integrity_volume_is_not_read_without_its_tags() -> None:
     volume = sample_volume(CHEAP, Mode.INTEGRITY)
     disk = volume.disk()
-    with pytest.raises(UnsupportedOperation):
-        SectorFile(XTSEngine(disk, volume.unlock(disk)), writable=False)
+    with pytest.raises(ValueError, match="the volume has integrity"):
+        XTSEngine(disk, volume.unlock(disk))
 
 
 # --- failures, threads ---

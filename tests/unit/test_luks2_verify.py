@@ -22,8 +22,17 @@ def test_a_verified_header_says_what_was_verified(profile: Profile, mode: Mode) 
     volume = sample_volume(profile, mode)
     header = volume.verify(volume.disk())
     assert (volume.uuid, 1, 1, mode) == (header.uuid, header.seqid, header.generation, header.mode)
-    assert (DEVICE_SIZE, DEVICE_SIZE - 16777216) == (header.capacity, header.payload_size)
+    assert (DEVICE_SIZE, None) == (header.capacity, header.journal_sections)
     assert volume.image.area == header.area
+
+
+@PROFILES
+def test_a_verified_header_says_how_many_journal_sections_the_caller_expects(
+    profile: Profile,
+) -> None:
+    volume = sample_volume(profile, Mode.INTEGRITY)
+    grown = attrs.evolve(volume.expectation, journal_sections=7)
+    assert volume.verify(volume.disk(), grown).journal_sections == 7
 
 
 def test_the_alternate_place_of_the_keyslot_area_is_accepted_in_a_sealed_header() -> None:

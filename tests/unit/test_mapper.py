@@ -6,9 +6,11 @@ import attrs
 import pytest
 
 from cloudcrypt.disk import Disk
-from cloudcrypt.errors import DeviceBusy, DeviceIOError, DeviceUnavailable, UnsupportedOperation
+from cloudcrypt.errors import DeviceBusy, DeviceIOError, DeviceUnavailable, SuperblockRefused
+from cloudcrypt.integrity import Geometry, journal
+from cloudcrypt.integrity.initialise import write_journal_and_superblock, write_tags
 from cloudcrypt.luks2 import UnlockedVolume, layout
-from cloudcrypt.mapper import UserspaceMapper
+from cloudcrypt.mapper import UserspaceMapper, geometry_of
 from cloudcrypt.model import Mode
 from cloudcrypt.sizes import KIB
 from cloudcrypt_testing.disks import FailingDisk, MemoryDisk, RecordingDisk
@@ -16,7 +18,7 @@ from cloudcrypt_testing.hosts import MemoryHost, OpenMemoryDisk
 from cloudcrypt_testing.profiles import CHEAP
 from cloudcrypt_testing.volumes import sample_volume
 
-SIZE = layout.DATA_OFFSET + 64 * KIB
+SIZE = layout.DATA_OFFSET + 512 * KIB
 SAMPLES = {mode: sample_volume(CHEAP, mode) for mode in Mode}
 VOLUME_ID = SAMPLES[Mode.CRYPT].volume_id
 
@@ -56,7 +58,7 @@ def test_a_mapping_says_what_it_is(mapper: UserspaceMapper) -> None:
     it = opened()
     mapping = mapper.activate(VOLUME_ID, it.disk, it.volume, writable=False)
     found = (mapping.volume_id, mapping.writable, mapping.size, mapping.device_identity)
-    assert (VOLUME_ID, False, 64 * KIB, it.disk.identity) == found
+    assert (VOLUME_ID, False, 512 * KIB, it.disk.identity) == found
 
 
 def test_a_mapping_for_reading_refuses_writes(mapper: UserspaceMapper) -> None:
@@ -143,11 +145,53 @@ def test_a_mapping_whose_flush_fails_is_gone_all_the_same(mapper: UserspaceMappe
     assert (bytes(64), True, None) == (bytes(key), it.disk.is_closed, mapper.get(VOLUME_ID))
 
 
-def test_a_volume_with_integrity_is_refused(mapper: UserspaceMapper) -> None:
+@pytest.mark.parametrize("writable", [False, True])
+def test_a_volume_with_integrity_but_without_a_superblock_is_refused(
+    mapper: UserspaceMapper, *, writable: bool
+) -> None:
     it = opened(Mode.INTEGRITY)
-    with pytest.raises(UnsupportedOperation):
-        mapper.activate(VOLUME_ID, it.disk, it.volume, writable=False)
+    before = it.host.disks[it.path].copy()
+    with pytest.raises(SuperblockRefused):
+        mapper.activate(VOLUME_ID, it.disk, it.volume, writable=writable)
     assert (None, False) == (mapper.get(VOLUME_ID), it.disk.is_closed)
+    after = it.host.disks[it.path]
+    assert list(before.extents(0, SIZE)) == list(after.extents(0, SIZE))
+    assert it.volume.volume_key == SAMPLES[Mode.INTEGRITY].volume_key  # not wiped: not taken over
+
+
+def initialised(it: Opened) -> Geometry:
+    """Write what follows the header of an integrity volume, and return its geometry."""
+    geometry = geometry_of(it.volume.header)
+    write_tags(it.disk, it.volume.volume_key, geometry)
+    write_journal_and_superblock(it.disk, geometry)
+    return geometry
+
+
+def test_a_volume_with_integrity_reads_what_was_written_and_is_closed_cleanly(
+    mapper: UserspaceMapper,
+) -> None:
+    it = opened(Mode.INTEGRITY)
+    geometry = initialised(it)
+    mapping = mapper.activate(VOLUME_ID, it.disk, it.volume, writable=True)
+    assert geometry.payload_size == mapping.size
+    with mapping.open() as payload:
+        payload.pwrite(mapping.size - 5, b"hello")
+    with mapping.open() as payload:
+        assert payload.pread(mapping.size - 5, 9) == b"hello"
+    mapper.deactivate(VOLUME_ID)
+    assert journal.read("vol", it.host.disks[it.path], geometry).is_clean
+    with pytest.raises(ValueError, match="wiped"):
+        it.volume.volume_key.reveal()
+
+
+def test_a_mapping_with_integrity_keeps_its_size_while_it_is_open(mapper: UserspaceMapper) -> None:
+    it = opened(Mode.INTEGRITY)
+    size = initialised(it).payload_size
+    mapping = mapper.activate(VOLUME_ID, it.disk, it.volume, writable=True)
+    mapper.resize(VOLUME_ID, SIZE + 64 * KIB)
+    assert size == mapping.size
+    with mapping.open() as payload:
+        assert size == payload.size
 
 
 def test_a_mapping_reaches_as_far_as_it_is_told(mapper: UserspaceMapper) -> None:
@@ -158,9 +202,9 @@ def test_a_mapping_reaches_as_far_as_it_is_told(mapper: UserspaceMapper) -> None
     with mapping.open() as before:
         mapper.resize(VOLUME_ID, SIZE + 64 * KIB)
         with mapping.open() as after:
-            assert (64 * KIB, 128 * KIB) == (before.size, after.size)
-            assert after.pwrite(127 * KIB, bytes(KIB)) == KIB
-    assert mapping.size == 128 * KIB
+            assert (512 * KIB, 576 * KIB) == (before.size, after.size)
+            assert after.pwrite(575 * KIB, bytes(KIB)) == KIB
+    assert mapping.size == 576 * KIB
 
 
 def test_resizing_what_is_not_active_does_nothing(mapper: UserspaceMapper) -> None:

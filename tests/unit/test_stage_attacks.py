@@ -16,12 +16,13 @@ from cloudcrypt.errors import (
     HeaderRefused,
     IdentityRefused,
     SealRefused,
+    SuperblockRefused,
     UnsupportedOperation,
     VolumeKeyRefused,
 )
-from cloudcrypt.keys import KeyService, bound_key_id, get_data_key
+from cloudcrypt.keys import KeyService, bound_key_id
 from cloudcrypt.ledger import State
-from cloudcrypt.luks2 import HeaderKeys, build, derive, layout, new_volume_key
+from cloudcrypt.luks2 import layout
 from cloudcrypt.model import BlockDevice, ClonedFrom, KeyPolicy, Mode
 from cloudcrypt.secret import Secret
 from cloudcrypt.sizes import KIB, MIB
@@ -31,7 +32,6 @@ from tests.unit.nodes import (
     CONTENT,
     OTHER,
     OTHER_UUID,
-    PROFILES,
     SIZE,
     VOLUME,
     Node,
@@ -258,55 +258,54 @@ def test_the_key_id_of_a_bound_volume_is_never_taken_from_the_disk(node: Node) -
     assert [bound_key_id(VOLUME)] == keys.asked
 
 
-# --- integrity: headers are written, verified and unlocked; the data is not touched yet ---
+# --- integrity: the header, and what follows it; test_integrity_attacks.py has the rest ---
 
 
-def with_integrity(node: Node) -> BlockDevice:
-    """Make a volume whose header is as a formatting with integrity would have left it."""
-    device = node.blank(mode=Mode.INTEGRITY)
-    uuid = "11111111-2222-4333-8444-555555555555"
-    data_key = get_data_key(key_service(), bound_key_id(VOLUME))
-    bound = derive(data_key, VOLUME, 1)
-    keys = HeaderKeys(bound.passphrase, bound.seal)
-    profile = PROFILES[KeyPolicy.BOUND]
-    image = build(profile, Mode.INTEGRITY, uuid, new_volume_key(Mode.INTEGRITY), keys)
-    with FileDisk(device.path, writable=True) as disk:
-        image.write_to(disk)
-    node.ledger.replace(node.record(), attrs.evolve(node.record(), state=State.READY, uuid=uuid))
-    return device
+@pytest.fixture
+def protected(node: Node) -> BlockDevice:
+    """Return the device of a volume with integrity that holds `CONTENT`."""
+    return node.formatted(mode=Mode.INTEGRITY)
 
 
-def test_the_header_of_an_integrity_volume_is_verified_and_unlocked(node: Node) -> None:
-    device = with_integrity(node)
-    with node.stage.check(device) as volume:
+def test_the_header_of_an_integrity_volume_is_verified_and_unlocked(
+    node: Node, protected: BlockDevice
+) -> None:
+    with node.stage.check(protected) as volume:
         assert (Mode.INTEGRITY, 96) == (volume.header.mode, len(volume.volume_key))
-    assert layout.DATA_OFFSET == len(node.stage.backup_header(device))
+    assert layout.DATA_OFFSET == len(node.stage.backup_header(protected))
 
 
-def test_the_data_of_an_integrity_volume_is_not_mapped_in_user_space(node: Node) -> None:
-    device = with_integrity(node)
-    with pytest.raises(UnsupportedOperation):
-        node.stage.open(device)
-    assert (None, None) == (node.mapper.get(VOLUME), node.record().holder)
+def test_an_integrity_volume_without_its_superblock_is_not_mapped(
+    node: Node, protected: BlockDevice
+) -> None:
+    write_bytes(protected, layout.DATA_OFFSET, bytes(4096))
+    before = protected.path.read_bytes()
+    for writable in (False, True):
+        with pytest.raises(SuperblockRefused):
+            node.stage.open(protected, writable=writable)
+        assert (None, None) == (node.mapper.get(VOLUME), node.record().holder)
+    assert before == protected.path.read_bytes()
 
 
-def test_an_integrity_volume_rotates(node: Node) -> None:
-    device = with_integrity(node)
-    assert node.stage.rotate(device).generation == 2
-    with node.stage.check(device) as volume:
+def test_an_integrity_volume_rotates_and_keeps_its_data(node: Node, protected: BlockDevice) -> None:
+    assert node.stage.rotate(protected).generation == 2
+    with node.stage.check(protected) as volume:
         assert volume.header.generation == 2
+    assert CONTENT == node.content(protected)
 
 
-def test_an_integrity_volume_is_not_grown(node: Node) -> None:
-    with_integrity(node)
-    with pytest.raises(UnsupportedOperation):
-        node.stage.grow(node.resize(VOLUME, SIZE + MIB))
-    assert node.record().capacity == SIZE
+def test_an_integrity_volume_is_not_grown_unasked(node: Node, protected: BlockDevice) -> None:
+    device = node.resize(VOLUME, SIZE + MIB)
+    before = protected.path.read_bytes()
+    with pytest.raises(UnsupportedOperation, match=r"--integrity-growth.*Constellation"):
+        node.stage.grow(device)
+    assert (SIZE, before) == (node.record().capacity, protected.path.read_bytes())
 
 
-def test_integrity_is_not_dropped_by_whoever_writes_the_disk(node: Node) -> None:
-    device = with_integrity(node)
+def test_integrity_is_not_dropped_by_whoever_writes_the_disk(
+    node: Node, protected: BlockDevice
+) -> None:
     plain = node.formatted(OTHER)
-    device.path.write_bytes(plain.path.read_bytes())
+    protected.path.write_bytes(plain.path.read_bytes())
     with pytest.raises(HeaderRefused):
-        node.stage.check(device)
+        node.stage.check(protected)

@@ -7,6 +7,7 @@ import pytest
 
 from cloudcrypt.errors import (
     DeviceBusy,
+    DeviceNotBlank,
     HeaderRefused,
     IdentityRefused,
     InvalidRequest,
@@ -103,8 +104,53 @@ def test_a_restored_header_opens(node: Node, policy: KeyPolicy, damage: str) -> 
     }
     write_bytes(device, 0, content[damage])
     before = node.record()
-    assert before == node.stage.restore_header(device, backup, policy=policy)
+    overwrite = damage == "scrambled"
+    found = node.stage.restore_header(device, backup, policy=policy, overwrite=overwrite)
+    assert before == found
     assert CONTENT == node.content(device, policy=policy)
+
+
+@BOTH
+def test_damage_to_the_keyslot_area_alone_is_restored(node: Node, policy: KeyPolicy) -> None:
+    device = node.formatted(policy=policy)
+    backup = node.stage.backup_header(device, policy=policy)
+    write_bytes(device, 50000, b"\xa5\xa5\xa5\xa5")
+    node.stage.restore_header(device, backup, policy=policy)
+    assert CONTENT == node.content(device, policy=policy)
+
+
+@pytest.mark.parametrize("content", [b"\xa5" * 65536, b"\0" * 1080 + b"\x53\xef"])
+def test_what_is_no_header_is_not_overwritten_unasked(node: Node, content: bytes) -> None:
+    device = node.formatted()
+    backup = node.stage.backup_header(device)
+    write_bytes(device, 0, content.ljust(layout.KEYSLOTS_OFFSET, b"\0"))
+    before = device.path.read_bytes()
+    with pytest.raises(DeviceNotBlank):
+        node.stage.restore_header(device, backup)
+    assert before == device.path.read_bytes()
+    node.stage.restore_header(device, backup, overwrite=True)
+    assert CONTENT == node.content(device)
+
+
+def test_the_header_of_another_volume_is_not_overwritten(node: Node) -> None:
+    backup = node.stage.backup_header(node.formatted())
+    other = node.formatted(OTHER)
+    before = other.path.read_bytes()
+    mistaken = attrs.evolve(other, volume_id=VOLUME)
+    with pytest.raises(IdentityRefused):
+        node.stage.restore_header(mistaken, backup)
+    assert before == other.path.read_bytes()
+
+
+def test_a_backup_does_not_go_back_behind_the_disk_without_a_ledger(node: Node) -> None:
+    device = node.formatted()
+    backup = node.stage.backup_header(device)
+    node.stage.rotate(device)
+    before = device.path.read_bytes()
+    stranger = node.again(base=empty_folder(node.base))
+    with pytest.raises(IdentityRefused):
+        stranger.stage.restore_header(device, backup, trust=Expectation(Mode.CRYPT, 1))
+    assert before == device.path.read_bytes()
 
 
 @BOTH

@@ -92,7 +92,7 @@ def test_a_rotation_that_is_cut_leaves_one_of_two_generations(
     key = volume_key(machine)
     old = header_bytes(machine.host)
     seen: set[int] = set()
-    for cut, left in every_cut(machine, rotate, tmp_path, points(disk=4, ledger=4)):
+    for cut, left in every_cut(machine, rotate, tmp_path, points(disk=7, ledger=4)):
         with subtests.test(cut=str(cut)):
             assert key == volume_key(left)
             opened = left.copy(left.folder / "opened")
@@ -114,7 +114,7 @@ def test_a_rebinding_that_is_cut_is_finished(
 ) -> None:
     fill(machine)
     machine.host.add(OTHER, machine.host.disks[machine.host.device(VOLUME).path].copy())
-    for cut, left in every_cut(machine, rebind, tmp_path, points(disk=4, ledger=4)):
+    for cut, left in every_cut(machine, rebind, tmp_path, points(disk=10, ledger=4)):
         with subtests.test(cut=str(cut)):
             record = left.record(OTHER)
             if record is None or record.state is not State.READY:
@@ -138,7 +138,7 @@ def test_a_restore_that_is_cut_never_closes_a_volume_that_opened(
 ) -> None:
     restore = backed_up(machine, policy=KeyPolicy.BOUND, damaged=False)
     key = volume_key(machine)
-    for cut, left in every_cut(machine, restore, tmp_path, points(disk=4, ledger=4)):
+    for cut, left in every_cut(machine, restore, tmp_path, points(disk=7, ledger=4)):
         with subtests.test(cut=str(cut)):
             assert key == volume_key(left)
             opened = left.copy(left.folder / "opened")
@@ -149,7 +149,7 @@ def test_a_restore_that_is_cut_never_closes_a_volume_that_opened(
             assert [1] == generations(left)
 
 
-@pytest.mark.parametrize(("policy", "disk"), [(KeyPolicy.BOUND, 4), (KeyPolicy.CONSTELLATION, 3)])
+@pytest.mark.parametrize(("policy", "disk"), [(KeyPolicy.BOUND, 7), (KeyPolicy.CONSTELLATION, 3)])
 def test_a_restore_over_a_damaged_header_that_is_cut_is_done_again(
     machine: Machine, tmp_path: Path, subtests: pytest.Subtests, policy: KeyPolicy, disk: int
 ) -> None:

@@ -72,10 +72,10 @@ def restoring_what_is_damaged(machine: Machine) -> tuple[Verb, str, bytes]:
 
 PREPARED: dict[Callable[[Machine], tuple[Verb, str, bytes]], tuple[bool, int]] = {
     formatting: (False, 15),
-    rotation: (True, 26),
-    rebinding: (False, 15),
-    restoring: (True, 39),
-    restoring_what_is_damaged: (False, 36),
+    rotation: (True, 118),
+    rebinding: (False, 124),
+    restoring: (True, 182),
+    restoring_what_is_damaged: (False, 161),
 }
 """How each scenario is prepared; whether its volume can be checked all the time; pairs of cuts."""
 

@@ -19,7 +19,6 @@ from cloudcrypt.errors import (
     InvalidVolumeId,
     StateForbids,
     UnknownVolume,
-    UnsupportedOperation,
     VolumeBusy,
 )
 from cloudcrypt.ledger import Record, State
@@ -28,7 +27,7 @@ from cloudcrypt.model import KeyPolicy, Mode
 from cloudcrypt.sizes import GIB, KIB, MIB, TIB
 from cloudcrypt.stage import LargeVolumeWarning
 from cloudcrypt.stage.blank import EDGE, PROBE_SIZE, PROBES, READ_ALL, require_blank
-from cloudcrypt.stage.formatting import check_capacity
+from cloudcrypt.stage.limits import check_capacity
 from cloudcrypt_testing.disks import FailingDisk, MemoryDisk, RecordingDisk, at
 from tests.unit.nodes import CONTENT, SIZE, VOLUME, Node, write_bytes
 
@@ -133,7 +132,31 @@ def test_more_than_one_tib_under_one_key_is_warned_of(node: Node, payload: int) 
 
 def test_capacities_are_checked_in_bytes_of_payload() -> None:
     with pytest.warns(LargeVolumeWarning):
-        check_capacity(256 * TIB + layout.DATA_OFFSET + 4095)
+        check_capacity(256 * TIB + layout.DATA_OFFSET + 4095, Mode.CRYPT)
+
+
+INTEGRITY_MIN = layout.DATA_OFFSET + 4 * KIB + 132 * KIB + 128 * KIB + 4 * KIB
+"""Header, superblock, one section of journal, the tags of one run, one sector."""
+
+
+@pytest.mark.parametrize("policy", KeyPolicy)
+def test_the_least_capacity_with_integrity_has_room_for_all_that_comes_before_a_sector(
+    node: Node, policy: KeyPolicy
+) -> None:
+    check_capacity(INTEGRITY_MIN, Mode.INTEGRITY)
+    with pytest.raises(InvalidRequest) as refusal:
+        check_capacity(INTEGRITY_MIN - 1, Mode.INTEGRITY)
+    assert ("capacity", INTEGRITY_MIN - 1) == (refusal.value.parameter, refusal.value.value)
+    device = node.blank(size=INTEGRITY_MIN, mode=Mode.INTEGRITY, policy=policy)
+    assert node.stage.format(device).state is State.READY
+    assert node.stage.open(device, policy=policy).size == 4096
+
+
+def test_the_limit_of_a_capacity_with_integrity_is_of_payload_too() -> None:
+    with pytest.warns(LargeVolumeWarning):
+        check_capacity(256 * TIB + layout.DATA_OFFSET + 4096, Mode.INTEGRITY)
+    with pytest.raises(InvalidRequest):
+        check_capacity(259 * TIB, Mode.INTEGRITY)
 
 
 # --- formatting ---
@@ -265,15 +288,10 @@ def test_a_volume_that_another_node_holds_is_not_formatted(node: Node) -> None:
     assert bytes(SIZE) == device.path.read_bytes()
 
 
-def test_formatting_with_integrity_is_refused_and_the_disk_untouched(node: Node) -> None:
-    device = node.blank(mode=Mode.INTEGRITY)
-    with pytest.raises(UnsupportedOperation):
-        node.stage.format(device)
-    assert bytes(SIZE) == device.path.read_bytes()
-    assert node.record().state is State.NEW
+IN_TRANSITION = [State.ROTATING, State.REBINDING, State.RESTORING, State.GROWING]
 
 
-@pytest.mark.parametrize("state", [State.ROTATING, State.REBINDING, State.RESTORING])
+@pytest.mark.parametrize("state", IN_TRANSITION)
 def test_a_volume_in_transition_is_not_formatted(node: Node, state: State) -> None:
     device = node.formatted()
     node.ledger.replace(node.record(), attrs.evolve(node.record(), state=state))
@@ -304,6 +322,10 @@ def test_a_wiped_volume_is_refused_and_not_formatted(
 
 class Opaque(MemoryDisk):
     """A block device: it yields the whole range."""
+
+    @property
+    def knows_holes(self) -> bool:
+        return False
 
     def extents(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         yield start, end

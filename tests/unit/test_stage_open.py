@@ -117,16 +117,32 @@ class VanishingDisk(FileDisk):
         raise DeviceIOError(self.name, "flush", 0, "no such device")
 
 
-def test_a_flush_that_fails_is_reported_and_the_volume_held_until_closed_again(node: Node) -> None:
+def test_a_flush_that_fails_is_reported_and_the_volume_released(node: Node) -> None:
     device = node.formatted()
     unlucky = node.again(open_disk=VanishingDisk)
     # Activating flushes as well, unless it is for reading.
     unlucky.stage.open(device, writable=False).writable = True
     with pytest.raises(DeviceIOError, match="no such device"):
         unlucky.stage.close(VOLUME)
-    assert (None, unlucky.holder) == (unlucky.mapper.get(VOLUME), node.record().holder)
-    unlucky.stage.close(VOLUME)
+    assert (None, None) == (unlucky.mapper.get(VOLUME), node.record().holder)
+
+
+def test_a_hold_is_kept_while_another_reader_of_this_host_has_the_volume_open(node: Node) -> None:
+    device = node.formatted()
+    second = node.again(boot="boot-1")
+    for reader in (node, second):
+        reader.stage.open(device, writable=False)
+    node.stage.close(VOLUME)
+    assert second.holder == node.record().holder
+    second.stage.close(VOLUME)
     assert node.record().holder is None
+
+
+def test_closing_what_another_process_has_open_does_not_release_it(node: Node) -> None:
+    node.stage.open(node.formatted())
+    before = node.record()
+    node.again(boot="boot-1").stage.close(VOLUME)
+    assert before == node.record()
 
 
 # --- what the ledger says ---
@@ -152,7 +168,9 @@ def test_a_new_volume_is_not_opened_and_not_formatted(node: Node) -> None:
     assert (State.NEW, None) == (node.record().state, node.record().holder)
 
 
-@pytest.mark.parametrize("state", [State.NEW, State.FORMATTING, State.REBINDING])
+@pytest.mark.parametrize(
+    "state", [State.NEW, State.FORMATTING, State.INITIALISING, State.REBINDING]
+)
 def test_an_unfinished_volume_is_not_opened(node: Node, state: State) -> None:
     device = node.formatted()
     node.ledger.replace(node.record(), attrs.evolve(node.record(), state=state))

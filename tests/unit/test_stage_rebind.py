@@ -11,6 +11,7 @@ from cloudcrypt.errors import (
     DeviceBusy,
     HeaderRefused,
     IdentityRefused,
+    InvalidRequest,
     SealRefused,
     StateForbids,
     UnknownVolume,
@@ -229,14 +230,34 @@ def test_a_copy_of_another_volume_is_refused_and_may_be_tried_again(node: Node) 
     assert CONTENT == node.content(copy)
 
 
-def test_a_copy_that_is_smaller_than_its_origin_is_refused(node: Node) -> None:
+def test_a_copy_from_before_its_origin_grew_is_as_large_as_its_device(node: Node) -> None:
     node.formatted()
     copied(node)
-    with node.path(OTHER).open("r+b") as file:
-        file.truncate(SIZE - 4096)
+    node.stage.grow(node.resize(VOLUME, SIZE + MIB))
+    assert node.stage.rebind(node.device(OTHER), ORIGIN).capacity == SIZE
+
+
+def test_a_copy_that_is_smaller_than_the_caller_expects_is_refused(node: Node) -> None:
+    node.formatted()
+    copied(node)
+    expectation = Expectation(Mode.CRYPT, 1, capacity=SIZE + 4096)
     with pytest.raises(CapacityRefused):
-        node.stage.rebind(node.device(OTHER), ORIGIN)
+        node.stage.rebind(node.device(OTHER), ORIGIN, expectation=expectation)
     assert node.ledger.get(OTHER) is None
+
+
+def test_a_volume_is_not_rebound_to_itself(node: Node) -> None:
+    device = node.formatted()
+    with pytest.raises(InvalidRequest):
+        node.stage.rebind(device, ClonedFrom(VOLUME))
+
+
+def test_asking_again_with_the_generation_named_is_the_same_origin(node: Node) -> None:
+    node.formatted()
+    copied(node)
+    before = node.stage.rebind(node.device(OTHER), ORIGIN)
+    again = attrs.evolve(ORIGIN, generation=1)
+    assert before == node.stage.rebind(node.device(OTHER), again)
 
 
 def test_a_larger_copy_is_used_as_far_as_its_origin_until_grown(node: Node) -> None:

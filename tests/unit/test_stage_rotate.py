@@ -7,6 +7,7 @@ from cloudcrypt.disk import FileDisk, read
 from cloudcrypt.errors import (
     HeaderRefused,
     IdentityRefused,
+    InvalidRequest,
     SealRefused,
     StateForbids,
     UnknownVolume,
@@ -106,10 +107,8 @@ def test_no_generation_is_skipped_or_returned_to(node: Node, generation: int) ->
     device = node.formatted()
     node.stage.rotate(device)
     before = device.path.read_bytes()
-    with pytest.raises(StateForbids) as refusal:
+    with pytest.raises(InvalidRequest, match="one generation at a time"):
         node.stage.rotate(device, generation=generation)
-    expected = (VOLUME, "of generation 2", f"going to {generation}")
-    assert expected == attrs.astuple(refusal.value)
     assert before == device.path.read_bytes()
     assert (2, None) == (node.record().generation, node.record().holder)
 
@@ -185,9 +184,8 @@ def test_a_rotation_that_was_written_and_not_recorded_is_recorded(node: Node) ->
     before = node.record()
     node.stage.rotate(device)
     node.ledger.replace(node.record(), attrs.evolve(before, state=State.ROTATING))
-    written = device.path.read_bytes()
     assert node.stage.rotate(device).generation == 2
-    assert written == device.path.read_bytes()
+    assert CONTENT == node.content(device)
 
 
 @pytest.mark.parametrize("copy", ["primary", "secondary"])

@@ -1,6 +1,6 @@
 """Attacks on segment, config and tokens: rows 2, 3, 6 to 15, 25 and 44."""
 
-from cloudcrypt.errors import ModeRefused, SealRefused
+from cloudcrypt.errors import ModeRefused, PolicyRefused, SealRefused
 from cloudcrypt.luks2 import Step
 from cloudcrypt.model import KeyPolicy, Mode
 from cloudcrypt_testing.mutations import chain, drop, duplicate, put, rename, reorder
@@ -180,12 +180,16 @@ TOKENS = [
     ),
     Attack(25, "token without keyslots", put("tokens/1", {"type": "clevis", "keyslots": []}),
            Step.DOCUMENT),
-    Attack(25, "a second seal", duplicate(TOKEN, "1"), Step.TOKEN, policies=BOUND),
-    Attack(25, "our own token, not sealed", put(TOKEN, SEAL), Step.TOKEN, policies=CONSTELLATION),
+    Attack(25, "a second seal", duplicate(TOKEN, "1"),
+           Step.TOKEN, PolicyRefused, policies=BOUND),
+    Attack(25, "our own token, not sealed", put(TOKEN, SEAL),
+           Step.TOKEN, PolicyRefused, policies=CONSTELLATION),
     Attack(25, "token with a field of its own", put(f"{TOKEN}/url", "http://localhost"),
            Step.DOCUMENT, policies=BOUND),
-    Attack(44, "seal stripped", put("tokens", {}), Step.TOKEN, policies=BOUND),
-    Attack(44, "seal under another id", rename(TOKEN, "1"), Step.TOKEN, policies=BOUND),
+    Attack(44, "seal stripped", put("tokens", {}),
+           Step.TOKEN, PolicyRefused, policies=BOUND),
+    Attack(44, "seal under another id", rename(TOKEN, "1"),
+           Step.TOKEN, PolicyRefused, policies=BOUND),
     Attack(44, "seal for no keyslot", put(f"{TOKEN}/keyslots", []), Step.TOKEN, policies=BOUND),
     Attack(44, "seal of version 0", put(f"{TOKEN}/version", 0), Step.TOKEN, policies=BOUND),
     Attack(44, "seal of version 2", put(f"{TOKEN}/version", 2), Step.TOKEN, policies=BOUND),
