@@ -5,6 +5,7 @@ keys are wiped. Nothing but a defect of cloudcrypt shows a traceback, and that o
 (CLOUDCRYPT_DEBUG=1).
 """
 
+import io
 import json
 import os
 import signal
@@ -79,7 +80,7 @@ def _prepare_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115  # until the end
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 

@@ -53,9 +53,10 @@ def _check_positive(_: object, field: "attrs.Attribute[int | None]", number: obj
         raise InvalidRequest(field.name, number, "a positive whole number, or none")
 
 
-def _check_labels(_: object, __: object, labels: object) -> None:
-    items = cast("Mapping[object, object]", labels).items() if isinstance(labels, Mapping) else None
-    if items is None or not all(isinstance(text, str) for pair in items for text in pair):
+def _check_labels(_: object, __: object, labels: Mapping[str, str]) -> None:
+    found = cast("object", labels)
+    pairs = cast("Mapping[object, object]", labels) if isinstance(found, Mapping) else {0: 0}
+    if not all(isinstance(text, str) for text in [*pairs, *pairs.values()]):
         raise InvalidRequest("labels", labels, "texts by texts")
 
 

@@ -1,7 +1,5 @@
 """``cloudcrypt luks``: encrypted volumes on an image file or a block device, without root."""
 
-import functools
-import os
 import warnings
 from pathlib import Path
 
@@ -13,10 +11,7 @@ from cloudcrypt.cli.options import (
     Node,
     image_command,
     journal_sections_option,
-    master_secret,
-    master_secret_option,
     policy_option,
-    volume_id_option,
 )
 from cloudcrypt.cli.output import (
     EXIT_CODES,
@@ -27,24 +22,23 @@ from cloudcrypt.cli.output import (
     say,
     show,
 )
+from cloudcrypt.cli.passphrase import passphrase
 from cloudcrypt.cli.reports import show_report
 from cloudcrypt.cli.size import Size
-from cloudcrypt.cli.transfer import export_payload, import_payload, write_all, write_new
+from cloudcrypt.cli.transfer import export_payload, import_payload, write_new
 from cloudcrypt.disk import FileDisk
 from cloudcrypt.errors import CloudcryptError, DeviceUnavailable, IntegrityError, InvalidRequest
 from cloudcrypt.integrity import IntegrityEngine
 from cloudcrypt.integrity.inspect import inspect as inspect_integrity
 from cloudcrypt.integrity.scrub import scrub as scrub_volume
-from cloudcrypt.keys import MasterSecretKeyService, bound_key_id, get_data_key
 from cloudcrypt.ledger import Record, State
-from cloudcrypt.luks2 import SectorFile, derive, read_header
+from cloudcrypt.luks2 import SectorFile, read_header
 from cloudcrypt.luks2.inspect import Report
 from cloudcrypt.luks2.inspect import inspect as inspect_header
 from cloudcrypt.luks2.layout import DATA_OFFSET
 from cloudcrypt.mapper import payload_size
-from cloudcrypt.model import ClonedFrom, KeyPolicy, Mode, RestoredFrom, is_uuid
+from cloudcrypt.model import ClonedFrom, KeyPolicy, Mode, RestoredFrom
 from cloudcrypt.profiles import PROFILES
-from cloudcrypt.secret import Secret
 from cloudcrypt.sizes import format_size
 from cloudcrypt.stage import LargeVolumeWarning
 
@@ -52,6 +46,9 @@ from cloudcrypt.stage import LargeVolumeWarning
 @click.group(cls=Group)
 def luks() -> None:
     """Format, verify, read, write and re-key encrypted volumes on an image or block device."""
+
+
+luks.add_command(passphrase)
 
 
 @luks.command(name="format")
@@ -291,60 +288,6 @@ def header_restore(here: Node, source: Path, *, overwrite: bool) -> None:
         overwrite=overwrite,
     )
     show(record_dict(record))
-
-
-@luks.command()
-@volume_id_option
-@master_secret_option
-@policy_option
-@click.option("--generation", type=GENERATION, default=1, show_default=True)
-@click.option("--uuid", help="UUID of the header; policy constellation needs it.")
-@click.option("--output-fd", type=click.IntRange(min=1), required=True, metavar="N")
-def passphrase(  # one parameter an option
-    volume_id: str,
-    master_secret_path: str,
-    policy: str,
-    generation: int,
-    uuid: str | None,
-    output_fd: int,
-) -> None:
-    """Write the 32 raw bytes of the passphrase to a file descriptor, for stock cryptsetup.
-
-    For recovery, into a pipe: cloudcrypt luks passphrase ... --output-fd 1 | cryptsetup open
-    --key-file - IMAGE NAME
-    """
-    try:
-        os.fstat(output_fd)
-    except (OSError, OverflowError) as error:
-        raise InvalidRequest("--output-fd", output_fd, "an open file descriptor") from error
-    if os.isatty(output_fd):
-        raise InvalidRequest("--output-fd", output_fd, "a pipe; a terminal would show the secret")
-    with (
-        master_secret(master_secret_path) as secret,
-        _passphrase(
-            MasterSecretKeyService(secret), volume_id, KeyPolicy(policy), generation, uuid
-        ) as key,
-    ):
-        write_all(functools.partial(os.write, output_fd), key.reveal(), "--output-fd")
-
-
-def _passphrase(
-    service: MasterSecretKeyService,
-    volume_id: str,
-    policy: KeyPolicy,
-    generation: int,
-    uuid: str | None,
-) -> Secret:
-    match policy:
-        case KeyPolicy.BOUND:
-            with get_data_key(service, bound_key_id(volume_id)) as data_key:
-                keys = derive(data_key, volume_id, generation)
-            keys.seal.key.wipe()
-            return keys.passphrase
-        case KeyPolicy.CONSTELLATION:
-            if uuid is None or not is_uuid(uuid):
-                raise InvalidRequest("--uuid", uuid, "the lower-case UUID of the header")
-            return get_data_key(service, uuid)
 
 
 def record_dict(record: Record) -> dict[str, object]:

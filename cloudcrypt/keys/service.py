@@ -1,6 +1,6 @@
 """The one door to data keys: the `KeyService` protocol and its embedded implementation."""
 
-from typing import Protocol
+from typing import Protocol, cast
 
 from cloudcrypt.errors import CloudcryptError, DataKeyUnavailable, InvalidRequest
 from cloudcrypt.keys.master import MasterSecret
@@ -61,7 +61,7 @@ def get_data_key(service: KeyService, key_id: str) -> Secret:
             service becomes `DataKeyUnavailable`, its text left out.
     """
     try:
-        key: object = service.get_data_key(key_id, DATA_KEY_SIZE)
+        key = cast("object", service.get_data_key(key_id, DATA_KEY_SIZE))
     except CloudcryptError:
         raise
     except Exception as error:  # noqa: BLE001  # whatever it is, its text may hold a key

@@ -111,10 +111,8 @@ def replay_order(ring: Sequence[Sequence[int]]) -> list[int] | None:
     used = [any(number in section for section in ring) for number in range(SEQUENCES)]
     if all(used):
         return None
-    if used[3]:
-        unused = used.index(False)
-    else:
-        unused = min(k for k in range(SEQUENCES) if not any(used[k:]))
+    reaching_3 = [number for number in range(SEQUENCES) if not any(used[number:])]
+    unused = used.index(False) if used[3] else reaching_3[0]
     last_used = (unused + 3) % 4
     wanted = (unused + 2) % 4
     if not used[wanted] and used[(unused + 1) % 4]:
