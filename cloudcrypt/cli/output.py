@@ -1,6 +1,7 @@
 """What a command prints: one result, for people or as JSON; errors likewise; progress on stderr."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,9 @@ EXIT_CODES: Mapping[type[CloudcryptError], int] = {
 
 INTERRUPTED = 130
 """The exit code after SIGINT, as shells have it."""
+
+BROKEN_PIPE = 141
+"""The exit code after nobody reads the output any more, as shells have it for SIGPIPE."""
 
 _JSON = "cloudcrypt.json"
 _STEP = 10  # percent between two lines of progress without a terminal
@@ -83,7 +87,11 @@ class Group(click.Group):
             report(error, as_json=bool(ctx.meta.get(_JSON)))
             ctx.exit(exit_code(error))
         except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  # for the flush at exit
+            ctx.exit(BROKEN_PIPE)
 
 
 def report(error: CloudcryptError, *, as_json: bool) -> None:
