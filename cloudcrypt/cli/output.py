@@ -165,6 +165,17 @@ def progress(what: str, total: int) -> Generator[Callable[[int], None]]:
         yield _lines(what, total)
 
 
+@contextmanager
+def working(what: str) -> Generator[None]:
+    """Show on a terminal that something of unknown length is under way; else nothing."""
+    console = Console(stderr=True)
+    if wants_json() or not console.is_terminal:
+        yield
+    else:
+        with console.status(what):
+            yield
+
+
 class Steps:
     """Turns "so many of so many" into the "so many more" that `progress` is told."""
 

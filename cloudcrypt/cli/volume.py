@@ -11,7 +11,7 @@ import click
 
 from cloudcrypt import spi
 from cloudcrypt.cli.options import GENERATION
-from cloudcrypt.cli.output import Group, json_option, show, show_rows
+from cloudcrypt.cli.output import Group, json_option, show, show_rows, working
 from cloudcrypt.cli.size import Size
 from cloudcrypt.model import Attachment, Snapshot, Volume, origin_to_dict
 from cloudcrypt.registry import open_provider
@@ -51,7 +51,7 @@ _timeout = click.option(
 
 
 def _perform(url: str, intent: spi.Intent[spi.T], timeout: float) -> spi.T:
-    with closing(open_provider(url)) as provider:
+    with closing(open_provider(url)) as provider, working("working on the volume"):
         return spi.perform(provider, intent, timeout=timeout)
 
 

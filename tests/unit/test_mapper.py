@@ -1,5 +1,6 @@
 """The mapper in user space: one mapping a volume, and nothing of it left behind."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import attrs
@@ -210,3 +211,26 @@ def test_a_mapping_reaches_as_far_as_it_is_told(mapper: UserspaceMapper) -> None
 def test_resizing_what_is_not_active_does_nothing(mapper: UserspaceMapper) -> None:
     mapper.resize(VOLUME_ID, SIZE)
     assert mapper.get(VOLUME_ID) is None
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_two_files_of_a_mapping_do_not_lose_each_others_writes(
+    mapper: UserspaceMapper, mode: Mode
+) -> None:
+    it = opened(mode)
+    if mode is Mode.INTEGRITY:
+        geometry = geometry_of(it.volume.header)
+        write_tags(it.disk, it.volume.volume_key, geometry)
+        write_journal_and_superblock(it.disk, geometry)
+    mapping = mapper.activate("vol-1", it.disk, it.volume, writable=True)
+    expected = bytes(range(8)) * 512
+
+    def write(number: int) -> None:
+        with mapping.open() as file:
+            for offset in range(number, len(expected), 8):
+                file.pwrite(offset, expected[offset : offset + 1])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    with mapping.open() as file:
+        assert expected == file.pread(0, len(expected))
