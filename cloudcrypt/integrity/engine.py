@@ -1,13 +1,15 @@
 """Sectors of integrity volumes: verified before they are decrypted, journaled before they change.
 
 Reading verifies every tag. Writing goes through the journal, as the kernel does it: a batch is
-written to the journal and made durable, and only then to its place with its tags. Whatever the
-crash, each sector is the old or the new one with a tag that verifies, and a kernel can go on
+written to the journal and made durable, and only then to its place with its tags. While one batch
+becomes durable the next is encrypted. Whatever the crash, each sector is the old or the new one
+with a tag that verifies, and a kernel can go on
 (docs/adr/0011-integrity-writes-go-through-the-journal.md).
 """
 
+import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import attrs
 
@@ -113,6 +115,7 @@ class IntegrityEngine:
             for entry in found.entries
         }
         self._pending: list[_Change] = []
+        self._under_way: list[_Change] = []
         self._is_broken = False
         self._ring = Ring(disk, geometry, found)
         if writable and not found.is_clean:
@@ -152,13 +155,14 @@ class IntegrityEngine:
         for part in change.parts(self._ring.batch):
             if sum(item.count for item in self._pending) + part.count > self._ring.batch:
                 self._commit()
+                self._ring.sync_behind()
             self._pending.append(part)
             self._overlay.update(dict.fromkeys(part.sectors, part))
 
     def sync(self) -> None:
         """Make everything durable, in the journal at least; see `SectorEngine.sync`."""
         self._commit()
-        self._disk.sync()
+        self._finish()
 
     def close(self) -> None:
         """Bring everything to its place, and leave an empty journal behind. Idempotent.
@@ -168,6 +172,9 @@ class IntegrityEngine:
         """
         with self.write_lock:
             self._commit()
+            self._finish()
+            with self._unbroken():
+                self._ring.settle()
             self._ring.clear()
 
     def _verified(self, first: int, count: int) -> memoryview:
@@ -199,20 +206,34 @@ class IntegrityEngine:
         expected = tags.compute(self._key, first, cipher)
         return cipher, [first + index for index in tags.mismatches(found, expected)]
 
-    def _commit(self) -> None:
-        """Write what is pending to the journal, durably, and then to its place."""
+    @contextlib.contextmanager
+    def _unbroken(self) -> Generator[None]:
+        """Break the engine if what is done within fails; refuse if it is broken already."""
         if self._is_broken:
             reason = "an earlier write failed: close the volume, and open it again"
             raise DeviceIOError(self.name, "write", 0, reason)
-        if not self._pending:
-            return
         self._is_broken = True  # until all of it has succeeded
-        self._ring.commit([entry for change in self._pending for entry in change.entries()])
-        for change in self._pending:
-            self._store(change)
+        yield
         self._is_broken = False
-        self._pending = []
-        self._overlay = {}
+
+    def _commit(self) -> None:
+        """Finish the batch under way, then write what is pending to the journal: the next one."""
+        self._finish()
+        if self._pending:
+            with self._unbroken():
+                entries = [entry for change in self._pending for entry in change.entries()]
+                self._ring.commit(entries)
+                self._under_way, self._pending = self._pending, []
+
+    def _finish(self) -> None:
+        """Wait until the batch under way is durable in the journal, and write it to its place."""
+        with self._unbroken():
+            if self._under_way:
+                self._ring.wait()
+                for change in self._under_way:
+                    self._store(change)
+                self._under_way = []
+                self._overlay = {sector: item for item in self._pending for sector in item.sectors}
 
     def _store(self, change: _Change) -> None:
         for sector, part in _parts(change.first, change.count):

@@ -2,11 +2,13 @@
 
 Three rules keep the ring replayable at every crash point. A batch is durable in the journal before
 its sectors are changed. A section is written again only when what it holds is durable in its place:
-a batch takes at most half of the ring, so the flush of the next batch makes it so. The ring is
-cleared from its oldest section on, so that what is left of it is always its newest part.
+a batch takes at most half of the ring and is brought to its place before the next one is written,
+so the flush of the next batch makes it so. The ring is cleared from its oldest section on, so that
+what is left of it is always its newest part.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from cloudcrypt.disk import Disk
 from cloudcrypt.integrity.geometry import SECTION_ENTRIES, Geometry
@@ -27,6 +29,8 @@ class Ring:
         self._is_empty = True
         self._is_settled = True
         self._buffer = section_bytes(self._next)
+        self._thread = ThreadPoolExecutor(1)  # begun when it is used, gone with this ring
+        self._syncing: Future[None] | None = None
         self.batch = SECTION_ENTRIES * max(1, min(_BATCH_SECTIONS, self._sections // 2))
 
     @property
@@ -34,9 +38,9 @@ class Ring:
         return self._geometry.journal_sections
 
     def commit(self, entries: Sequence[tuple[int, memoryview, bytes]]) -> None:
-        """Write at most a batch of entries to the journal and make them durable.
+        """Write at most a batch of entries to the journal; they are durable after `wait`.
 
-        The caller brings them to their places before it commits the next batch.
+        The caller brings them to their places then, before it commits the next batch.
 
         Raises:
             DeviceIOError: the device failed; none, some or all of them are in the journal.
@@ -46,17 +50,40 @@ class Ring:
         self._is_empty = self._is_settled = False
         for begin in range(0, len(entries), SECTION_ENTRIES):
             self._write(entries[begin : begin + SECTION_ENTRIES])
-        self._disk.sync()
+
+    def sync_behind(self) -> None:
+        """Begin to make durable what was committed, in a thread beside the caller's."""
+        self._syncing = self._thread.submit(self._disk.sync)
+
+    def wait(self) -> None:
+        """Return when what was committed is durable.
+
+        Raises:
+            DeviceIOError: the device failed; none, some or all of it is in the journal.
+        """
+        syncing, self._syncing = self._syncing, None
+        if syncing is None:
+            self._disk.sync()
+        else:
+            syncing.result()
+
+    def settle(self) -> None:
+        """Make durable in its place what the journal holds, and the caller has brought there.
+
+        Raises:
+            DeviceIOError: the device failed; the journal alone has it, and must not be cleared.
+        """
+        if not self._is_empty:
+            self._disk.sync()
 
     def clear(self) -> None:
-        """Make what the journal holds durable in its place, then leave an empty ring. Idempotent.
+        """Leave an empty ring, once what it holds is durable in its place. Idempotent.
 
         Raises:
             DeviceIOError: the device failed; ask again.
         """
         if self._is_empty:
             return
-        self._disk.sync()
         for _ in range(self._sections):
             self._write(())
         self._disk.sync()
@@ -69,12 +96,12 @@ class Ring:
             DeviceIOError: the device failed; ask again.
         """
         self._is_empty = False
+        self.settle()
         if found.whole:
             self.clear()
             return
         # As the kernel does it: one number two before the newest, the oldest section first and the
         # newest last, so that a crash in between never makes an older section the newest.
-        self._disk.sync()
         sequence = (found.position.sequence - 1) % SEQUENCES
         order = [(found.oldest + step) % self._sections for step in range(self._sections)]
         for group in (order[:1], order[1:-1], order[1:][-1:]):

@@ -5,6 +5,7 @@ of its new tail first, and then a superblock that speaks of it: a crash at any p
 size or the new one.
 """
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import attrs
@@ -54,8 +55,9 @@ def grow_volume(
             "say --integrity-growth (integrity_growth=True) if this volume is never to be opened "
             "by Constellation, which does not expand such volumes",
         )
-    if device.size < record.capacity:
-        found, expected = {"device size": device.size}, f"at least {record.capacity}"
+    needed = record.capacity if record.goal is None else record.goal
+    if device.size < needed:
+        found, expected = {"device size": device.size}, f"at least {needed}"
         raise CapacityRefused(int(Step.CAPACITY), Step.CAPACITY.name, found, expected)
     if device.size > record.capacity:
         check_capacity(device.size, record.mode)
@@ -113,21 +115,31 @@ def _with_integrity(
         unlocked(world, disk, record) as volume,
     ):
         record = settle_growth(world, disk, record)
-        if record.state is State.READY and record.capacity < device.size:
-            record = _begin(world, disk, record, device.size, volume)
-        if record.state is State.READY:
-            return record
-        old, new = geometry_of(record), geometry_of(_grown(record))
-        tail = (new.sectors - old.sectors) * SECTOR_SIZE
-        write_tags(
-            disk,
-            volume.volume_key,
-            new,
-            first=old.sectors,
-            durable=lambda sector: progress((sector - old.sectors) * SECTOR_SIZE, tail),
-        )
-        write_superblock(disk, new)
-        return world.ledger.replace(record, _grown(record))
+        first = geometry_of(record).sectors
+        last = Geometry.of(device.size, _sections(record)).sectors
+
+        def tell(sector: int) -> None:
+            progress((sector - first) * SECTOR_SIZE, (last - first) * SECTOR_SIZE)
+
+        while record.state is State.GROWING or record.capacity < device.size:
+            if record.state is State.READY:
+                record = _begin(world, disk, record, device.size, volume)
+            record = _finish(world, disk, record, volume, tell)
+        return record
+
+
+def _finish(
+    world: World,
+    disk: Disk,
+    record: Record,
+    volume: luks2.UnlockedVolume,
+    tell: Callable[[int], None],
+) -> Record:
+    """Write the tags of the tail, and then the superblock that speaks of it."""
+    old, new = geometry_of(record), geometry_of(_grown(record))
+    write_tags(disk, volume.volume_key, new, first=old.sectors, durable=tell)
+    write_superblock(disk, new)
+    return world.ledger.replace(record, _grown(record))
 
 
 def _begin(
@@ -137,9 +149,15 @@ def _begin(
     old = geometry_of(record)
     IntegrityEngine(record.volume_id, disk, volume, old, writable=True).close()
     require_blank(disk, start=old.data_offset(old.sectors - 1) + SECTOR_SIZE)
-    sections = record.journal_sections or sections_of(record.capacity)
-    growing = attrs.evolve(record, state=State.GROWING, goal=goal, journal_sections=sections)
+    growing = attrs.evolve(
+        record, state=State.GROWING, goal=goal, journal_sections=_sections(record)
+    )
     return world.ledger.replace(record, growing)
+
+
+def _sections(record: Record) -> int:
+    """Return the sections of the journal, which are those that it was formatted with."""
+    return record.journal_sections or sections_of(record.capacity)
 
 
 def _grown(record: Record) -> Record:

@@ -65,6 +65,7 @@ def open_volume(
         volume = undo.enter_context(unlocked(world, disk, record, adopt=adopt))
         if not in_ledger:
             _remember(world, record, volume.header)
+            undo.callback(world.ledger.forget, record.volume_id)  # nothing vouches for it then
             undo.callback(release, world, record.volume_id)
         mapping = mapper.activate(device.volume_id, disk, volume, writable=writable)
         undo.pop_all()

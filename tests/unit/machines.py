@@ -1,7 +1,7 @@
 """A machine that loses power at a chosen moment, and what is found after the reboot."""
 
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -16,14 +16,17 @@ from cloudcrypt.luks2 import derive, layout, parse, read_header, verify
 from cloudcrypt.mapper import UserspaceMapper, UserspaceMapping
 from cloudcrypt.model import ClonedFrom, Expectation, KeyPolicy, Mode
 from cloudcrypt.secret import Secret
+from cloudcrypt.sizes import MIB
 from cloudcrypt.stage import Stage
-from cloudcrypt_testing.disks import PowerCut
+from cloudcrypt_testing.disks import MemoryDisk, PowerCut
 from cloudcrypt_testing.hosts import MemoryHost
 from cloudcrypt_testing.power import Cut, CutLedger, DiskCut, LedgerCut, Power
 from tests.unit.nodes import CONTENT, OTHER, PROFILES, SIZE, VOLUME, key_service
 
 MachineStage = Stage[UserspaceMapping]
 KEYS: KeyService = key_service()
+GROWN = SIZE + MIB
+"""What the device has become when the volume is to grow."""
 
 
 @attrs.frozen
@@ -109,6 +112,18 @@ def run_into(cut: Cut, machine: Machine, verb: Verb, boot: str = "boot-1") -> No
         verb(stage, machine.host)
 
 
+def every_cut(
+    machine: Machine, verb: Verb, folder: Path, expected: int
+) -> Iterator[tuple[Cut, Machine]]:
+    """Yield every cut of ``verb`` with what it leaves; there must be ``expected`` of them."""
+    cuts = cuts_of(machine, verb, folder / "uncut")
+    assert expected == len(cuts) == len({str(cut) for cut in cuts})
+    for number, cut in enumerate(cuts):
+        left = machine.copy(folder / f"cut-{number}")
+        run_into(cut, left, verb)
+        yield cut, left
+
+
 # --- what is done to a machine ---
 
 
@@ -120,17 +135,34 @@ def new_machine(folder: Path) -> Machine:
     return machine
 
 
+def disk_of(machine: Machine, volume_id: str = VOLUME) -> MemoryDisk:
+    return machine.host.disks[machine.host.device(volume_id).path]
+
+
+def enlarge(machine: Machine, size: int = GROWN) -> None:
+    """Give the device of the volume another size; what fits stays."""
+    before, after = disk_of(machine), MemoryDisk(size)
+    for begin, end in before.extents(0, min(before.size, size)):
+        after.write(begin, read(before, begin, end - begin))
+    machine.host.add(VOLUME, after)
+
+
 def format_it(
-    stage: MachineStage, host: MemoryHost, *, policy: KeyPolicy = KeyPolicy.BOUND
+    stage: MachineStage,
+    host: MemoryHost,
+    *,
+    policy: KeyPolicy = KeyPolicy.BOUND,
+    mode: Mode = Mode.CRYPT,
 ) -> object:
-    stage.register_new(VOLUME, capacity=SIZE, policy=policy)
-    return stage.format(host.device(VOLUME))
+    device = host.device(VOLUME)
+    stage.register_new(VOLUME, capacity=device.size, policy=policy, mode=mode)
+    return stage.format(device)
 
 
-def fill(machine: Machine, *, policy: KeyPolicy = KeyPolicy.BOUND) -> None:
+def fill(machine: Machine, *, policy: KeyPolicy = KeyPolicy.BOUND, mode: Mode = Mode.CRYPT) -> None:
     """Format the volume and write to it."""
     with machine.booted() as stage:
-        format_it(stage, machine.host, policy=policy)
+        format_it(stage, machine.host, policy=policy, mode=mode)
         with stage.open(machine.host.device(VOLUME), policy=policy).open() as payload:
             payload.write(CONTENT)
         stage.close(VOLUME)
@@ -151,7 +183,7 @@ def ready(machine: Machine, volume_id: str = VOLUME) -> Record:
 
 def generations(machine: Machine) -> list[int]:
     """Return under which generations the header, both of its copies, verifies."""
-    raw = read_header(machine.host.disks[machine.host.device(VOLUME).path])
+    raw = read_header(disk_of(machine))
     found: list[int] = []
     for generation in (1, 2, 3):
         seal = derive(get_data_key(KEYS, bound_key_id(VOLUME)), VOLUME, generation).seal
@@ -192,7 +224,7 @@ def backed_up(machine: Machine, *, policy: KeyPolicy, damaged: bool) -> Verb:
     """Take a backup, give the volume another header than that, and return what restores it."""
     fill(machine, policy=policy)
     device = machine.host.device(VOLUME)
-    disk = machine.host.disks[device.path]
+    disk = disk_of(machine)
     with machine.booted() as stage:
         backup = stage.backup_header(device, policy=policy)
         disk.write(0, b"\xa5" * layout.READ_SIZE)

@@ -96,6 +96,14 @@ def test_a_worker_that_is_gone_takes_no_more_requests() -> None:
             worker.ask(0, 1)
 
 
+def test_a_worker_that_is_gone_gives_no_answer_that_is_too_short() -> None:
+    with _Worker(volume_key()) as worker:
+        worker._process.kill()
+        worker._process.wait()
+        with pytest.raises(HostUnready):
+            worker.answer(1)
+
+
 def test_a_worker_gets_its_key_by_no_argument_and_no_environment() -> None:
     found = blank_tags(volume_key(), 0, 4096, workers=1)
     next(found)

@@ -109,7 +109,6 @@ def test_a_batch_is_durable_in_the_journal_before_a_sector_changes() -> None:
         Operation("sync"),
         Operation("write", it.geometry.data_offset(3), 2 * 4096),
         Operation("write", it.geometry.tag_offset(3), 2 * 32),
-        Operation("sync"),
     ] == [operation for operation in disk.operations if operation.kind != "read"]
 
 
@@ -243,6 +242,40 @@ def test_a_write_that_failed_breaks_the_engine_until_it_is_opened_again(
     assert it.is_clean(below)
     assert it.content(below)[:4096] in (old, new)
     assert it.content(below)[4096:] == it.content(it.disk)[4096:]
+
+
+def test_a_flush_behind_that_failed_is_an_error_of_the_next_flush_and_breaks_the_engine() -> None:
+    it = protected(sections=2, sectors=40)
+    disk, below = failing_at(it, 1, "sync")
+    engine = it.engine(disk)
+    file = file_of(engine)
+    file.pwrite(0, filled(1, 40))  # a batch of 32, and 8 that wait for the next one
+    assert filled(1, 40) == file.pread(0, 40 * 4096)
+    with pytest.raises(DeviceIOError, match="bad sector"):
+        file.flush()
+    for use in (file.flush, engine.close):
+        with pytest.raises(DeviceIOError, match="an earlier write failed"):
+            use()
+    it.engine(below).close()
+    found = sectors_of(it.content(below))
+    pairs = zip(found, sectors_of(it.content(it.disk)), sectors_of(filled(1, 40)), strict=True)
+    assert all(now in (old, new) for now, old, new in pairs)
+
+
+def test_a_ring_is_not_cleared_once_the_flush_of_what_it_holds_has_failed() -> None:
+    it = protected(sections=2)
+    disk, below = failing_at(it, 2, "sync")
+    engine = it.engine(disk)
+    file = file_of(engine)
+    file.pwrite(0, filled(1))
+    file.flush()
+    with pytest.raises(DeviceIOError, match="bad sector"):
+        engine.close()
+    for offset, length in ((it.geometry.data_offset(0), 4096), (it.geometry.tag_offset(0), 32)):
+        below.write(offset, read(it.disk, offset, length))  # as the device lost it
+    with pytest.raises(DeviceIOError, match="an earlier write failed"):
+        engine.close()
+    assert filled(1) == it.content(below)[:4096]
 
 
 def test_clearing_the_ring_that_failed_is_done_by_closing_again() -> None:

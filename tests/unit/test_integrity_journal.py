@@ -186,6 +186,21 @@ def test_any_ring_is_replayed_as_a_kernel_would(ring: list[list[int]]) -> None:
         assert (len(ring), found.position.section) == (len(order), order[-1])
 
 
+@pytest.mark.parametrize(
+    "ring",
+    [
+        [whole(0), whole(1), whole(2), whole(3)],
+        [torn(0, 1, 7), torn(2, 3, 100)],
+        [[unit % 4 for unit in range(facts.SECTION_UNITS)]],
+    ],
+    ids=["sections", "torn", "one section"],
+)
+def test_a_ring_in_which_all_four_numbers_are_in_use_is_refused(ring: Ring) -> None:
+    assert facts.replay_order(ring) is None
+    with pytest.raises(JournalRefused, match="all four sequence numbers are in use"):
+        journal_with(ring)
+
+
 def test_numbers_that_say_that_nothing_was_committed_replay_nothing() -> None:
     # As a clearing that was cut leaves it: the newest has 2, the others were set to 0.
     ring = [whole(0), whole(2), whole(0)]

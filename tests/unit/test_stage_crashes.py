@@ -8,20 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from cloudcrypt.disk import read
 from cloudcrypt.errors import HeaderRefused, IdentityRefused, StateForbids, UnknownVolume
 from cloudcrypt.ledger import State
 from cloudcrypt.model import KeyPolicy
-from cloudcrypt.sizes import MIB
-from cloudcrypt_testing.disks import MemoryDisk
 from cloudcrypt_testing.hosts import MemoryHost
 from tests.unit.machines import (
+    GROWN,
     Machine,
     MachineStage,
-    Verb,
     again,
     backed_up,
-    cuts_of,
+    disk_of,
+    enlarge,
+    every_cut,
     fill,
     format_it,
     generations,
@@ -30,10 +29,9 @@ from tests.unit.machines import (
     ready,
     rebind,
     rotate,
-    run_into,
     volume_key,
 )
-from tests.unit.nodes import CONTENT, OTHER, SIZE, VOLUME
+from tests.unit.nodes import CONTENT, OTHER, VOLUME
 
 TEARS = 7
 """At how many bytes each write to the disk is torn: none, 1, 512, 4096, half, all but 1, all."""
@@ -51,20 +49,6 @@ def points(*, disk: int, ledger: int) -> int:
 def machine(tmp_path: Path) -> Machine:
     """Return a machine with a blank device and an empty ledger."""
     return new_machine(tmp_path / "machine")
-
-
-def every_cut(
-    machine: Machine, verb: Verb, tmp_path: Path, expected: int
-) -> list[tuple[object, Machine]]:
-    """Return what each cut leaves behind, and assert that there are as many as there must be."""
-    cuts = cuts_of(machine, verb, tmp_path / "uncut")
-    assert expected == len(cuts) == len({str(cut) for cut in cuts})
-    left: list[tuple[object, Machine]] = []
-    for number, cut in enumerate(cuts):
-        copy = machine.copy(tmp_path / f"cut-{number}")
-        run_into(cut, copy, verb)
-        left.append((cut, copy))
-    return left
 
 
 def test_a_format_that_is_cut_is_done_again(
@@ -103,7 +87,7 @@ def test_a_rotation_that_is_cut_leaves_one_of_two_generations(
             again(left, rotate)
             assert (2, CONTENT) == (ready(left).generation, left.content(boot="boot-1"))
             assert [2] == generations(left)
-            left.host.disks[left.host.device(VOLUME).path].write(0, old)
+            disk_of(left).write(0, old)
             with pytest.raises(IdentityRefused):
                 left.content()
     assert {1, 2} == seen
@@ -113,7 +97,7 @@ def test_a_rebinding_that_is_cut_is_finished(
     machine: Machine, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
     fill(machine)
-    machine.host.add(OTHER, machine.host.disks[machine.host.device(VOLUME).path].copy())
+    machine.host.add(OTHER, disk_of(machine).copy())
     for cut, left in every_cut(machine, rebind, tmp_path, points(disk=10, ledger=4)):
         with subtests.test(cut=str(cut)):
             record = left.record(OTHER)
@@ -173,11 +157,7 @@ def test_growth_that_is_cut_is_finished(
     machine: Machine, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
     fill(machine)
-    path = machine.host.device(VOLUME).path
-    small, large = machine.host.disks[path], MemoryDisk(SIZE + MIB)
-    for begin, end in small.extents(0, SIZE):
-        large.write(begin, read(small, begin, end - begin))
-    machine.host.disks[path] = large
+    enlarge(machine)
 
     def grow(stage: MachineStage, host: MemoryHost) -> object:
         return stage.grow(host.device(VOLUME))
@@ -186,7 +166,7 @@ def test_growth_that_is_cut_is_finished(
         with subtests.test(cut=str(cut)):
             assert CONTENT == left.copy(left.folder / "opened").content()
             again(left, grow)
-            assert SIZE + MIB == ready(left).capacity
+            assert GROWN == ready(left).capacity
             assert CONTENT == left.content()
 
 

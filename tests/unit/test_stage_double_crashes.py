@@ -18,6 +18,7 @@ from tests.unit.machines import (
     again,
     backed_up,
     cuts_of,
+    disk_of,
     fill,
     format_it,
     new_machine,
@@ -58,7 +59,7 @@ def rotation(machine: Machine) -> tuple[Verb, str, bytes]:
 
 def rebinding(machine: Machine) -> tuple[Verb, str, bytes]:
     fill(machine)
-    machine.host.add(OTHER, machine.host.disks[machine.host.device(VOLUME).path].copy())
+    machine.host.add(OTHER, disk_of(machine).copy())
     return rebind, OTHER, CONTENT
 
 
