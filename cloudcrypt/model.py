@@ -105,7 +105,9 @@ class Volume:
     """A block volume as the provider describes it.
 
     ``id`` is canonical and unique for ever (see docs/reference/volume-ids); ``name`` is the
-    caller's; ``holders`` are the instances it is attached to.
+    caller's; ``holders`` are the instances it is attached to. ``place`` is the zone or location,
+    ``kind`` the cloud's volume type, ``throughput`` is in bytes a second, ``cloud_key`` the key of
+    the cloud's own encryption: None where the provider has no such thing.
     """
 
     id: str
@@ -115,7 +117,21 @@ class Volume:
     origin: Origin
     created: datetime
     holders: tuple[str, ...] = ()
+    place: str | None = None
+    kind: str | None = None
+    iops: int | None = None
+    throughput: int | None = None
+    cloud_key: str | None = None
+    multi_attach: bool = False
     labels: Mapping[str, str] = attrs.field(factory=dict[str, str], hash=False)
+
+
+class SnapshotState(enum.Enum):
+    """How far a snapshot is: a pending one is of its moment already, but cannot be restored."""
+
+    PENDING = "pending"
+    READY = "ready"
+    ERROR = "error"
 
 
 @attrs.frozen
@@ -128,6 +144,7 @@ class Snapshot:
     size: int
     created: datetime
     generation: int | None = None
+    state: SnapshotState = SnapshotState.READY
 
 
 @attrs.frozen
@@ -139,8 +156,26 @@ class FilePath:
     inode: int
 
 
-DeviceIdentity = FilePath
-"""How the node finds and proves a device. Adapters of clouds add the identities of their buses."""
+@attrs.frozen
+class NvmeSerial:
+    """Identity of a volume that is the NVMe controller with this serial number and model."""
+
+    serial: str
+    model: str
+
+
+@attrs.frozen
+class DeviceName:
+    """Identity of a volume by the name of its device alone, as Xen shows it.
+
+    A name proves nothing; the sealed header of the volume has to.
+    """
+
+    name: str
+
+
+DeviceIdentity = FilePath | NvmeSerial | DeviceName
+"""How the node finds and proves a device: data of the provider, so that a node needs no SDK."""
 
 
 @attrs.frozen
@@ -165,7 +200,7 @@ class Attachment:
                 "instance": self.instance,
                 "size": self.size,
                 "origin": origin_to_dict(self.origin),
-                "identity": {"kind": "file", **attrs.asdict(self.identity)},
+                "identity": identity_to_dict(self.identity),
             },
             separators=(",", ":"),
         )
@@ -179,17 +214,14 @@ class Attachment:
         """
         try:
             document = json.loads(text)
-            identity = document["identity"]
-            if document["version"] != 1 or identity["kind"] != "file":
-                raise InvalidRequest("attachment", text, "version 1 with a file identity is read")
+            if document["version"] != 1:
+                raise InvalidRequest("attachment", text, "version 1 is read")
             return cls(
                 volume_id=check_volume_id(document["volume_id"]),
                 instance=str(document["instance"]),
                 size=int(document["size"]),
                 origin=origin_from_dict(document["origin"]),
-                identity=FilePath(
-                    str(identity["path"]), int(identity["device"]), int(identity["inode"])
-                ),
+                identity=identity_from_dict(document["identity"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InvalidRequest("attachment", text, "not an attachment document") from error
@@ -224,6 +256,36 @@ class BlockDevice:
     path: Path
     size: int
     identity: tuple[int, int] | None = None
+
+
+def identity_to_dict(identity: DeviceIdentity) -> dict[str, Any]:
+    """Return ``identity`` in the form in which it is stored and sent."""
+    match identity:
+        case FilePath():
+            return {"kind": "file", **attrs.asdict(identity)}
+        case NvmeSerial():
+            return {"kind": "nvme", **attrs.asdict(identity)}
+        case DeviceName():
+            return {"kind": "name", **attrs.asdict(identity)}
+
+
+def identity_from_dict(document: Mapping[str, Any]) -> DeviceIdentity:
+    """Return the identity that `identity_to_dict` wrote.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is not such a form.
+    """
+    match document["kind"]:
+        case "file":
+            device, inode = int(document["device"]), int(document["inode"])
+            return FilePath(str(document["path"]), device, inode)
+        case "nvme":
+            return NvmeSerial(str(document["serial"]), str(document["model"]))
+        case "name":
+            return DeviceName(str(document["name"]))
+        case _:
+            msg = "no identity of a device"
+            raise ValueError(msg)
 
 
 _ORIGINS: dict[str, type[RestoredFrom | ClonedFrom]] = {

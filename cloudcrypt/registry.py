@@ -9,13 +9,31 @@ cloudcrypt:
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+import attrs
 
 from cloudcrypt.errors import HostUnready, InvalidRequest, UnknownProvider
 from cloudcrypt.spi import VolumeProvider
 
 GROUP = "cloudcrypt.providers"
-"""The entry-point group."""
+"""The entry-point group of adapters."""
+
+OFFLINE_GROUP = "cloudcrypt.offline"
+"""The entry-point group of clouds that are simulated on this host."""
+
+
+@attrs.frozen
+class OfflineCloud:
+    """A simulated cloud: an adapter that talks to it, and its instances.
+
+    ``roots`` has the folder in which each instance sees its ``dev`` and ``sys``.
+    """
+
+    provider: VolumeProvider
+    roots: Mapping[str, Path]
 
 
 def providers(adapters: Mapping[str, EntryPoint] | None = None) -> tuple[str, ...]:
@@ -53,5 +71,30 @@ def open_provider(url: str, *, adapters: Mapping[str, EntryPoint] | None = None)
     return provider
 
 
-def _installed() -> Mapping[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+def open_offline(
+    name: str, folder: Path, *, clouds: Mapping[str, EntryPoint] | None = None
+) -> AbstractContextManager[OfflineCloud]:
+    """Return a simulated cloud that lives in ``folder`` and on loopback until it is left.
+
+    Args:
+        name: of the cloud, such as ``aws``.
+        folder: an empty folder; it is not removed.
+        clouds: entry points by name; those of the installed packages if it is None.
+
+    Raises:
+        UnknownProvider: no such cloud is simulated.
+        HostUnready: the simulation needs a package that is not installed.
+    """
+    known = _installed(OFFLINE_GROUP) if clouds is None else clouds
+    if name not in known:
+        raise UnknownProvider(name, tuple(sorted(known)))
+    try:
+        opened: AbstractContextManager[OfflineCloud] = known[name].load()(folder)
+    except ImportError as error:
+        what = f"a package that the offline cloud {name!r} needs ({error})"
+        raise HostUnready(what, f'pip install "cloudcrypt[{name},testing]"') from error
+    return opened
+
+
+def _installed(group: str = GROUP) -> Mapping[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=group)}

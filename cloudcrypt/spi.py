@@ -5,14 +5,8 @@ hands it to the cloud and returns a serialisable *handle* as soon as the cloud h
 ``resume`` waits for the *outcome*, in this process or in another one after a crash; ``find`` tells
 what a reply that got lost has left behind.
 
-Rules that hold for every provider:
-
-1. The same intent twice is the same operation: one volume, one attachment, one snapshot.
-2. The same token with another intent is `RequestConflict`, and changes nothing.
-3. Nothing is ever deleted, detached or taken over because a wait failed.
-4. Reaching a state that exists already succeeds: attach to the holder, detach what is detached,
-   resize to the size it has, delete what is gone.
-5. No foreign exception crosses the interface; the cloud's own is the cause.
+docs/contract.md numbers every rule that holds for all providers; the suite that checks them is
+`cloudcrypt_testing.contract`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,6 +16,7 @@ import attrs
 
 from cloudcrypt.errors import InvalidRequest
 from cloudcrypt.model import Attachment, Snapshot, Volume, check_volume_id
+from cloudcrypt.waiting import Deadline
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -60,6 +55,10 @@ def _check_labels(_: object, __: object, labels: Mapping[str, str]) -> None:
         raise InvalidRequest("labels", labels, "texts by texts")
 
 
+_optional_text = attrs.validators.optional(_check_text)
+_optional_size = attrs.validators.optional(_check_size)
+
+
 def _check_id(_: object, __: object, volume_id: str) -> None:
     check_volume_id(volume_id)
 
@@ -96,6 +95,9 @@ class CreateVolume(Intent[Volume]):
     ``name`` is unique among the caller's volumes at one place; ``size`` in bytes is rounded up to
     the provider's unit. ``place`` is a zone or location, ``kind`` the cloud's volume type, ``iops``
     operations a second, ``throughput`` bytes a second; ``None`` leaves the choice to the provider.
+    ``cloud_key`` names a key of the cloud's own key management, for the encryption that the cloud
+    does by itself: it protects from others, not from the cloud. A volume with ``multi_attach`` may
+    be attached to several instances at once.
     """
 
     name: str = attrs.field(validator=_check_text)
@@ -105,6 +107,8 @@ class CreateVolume(Intent[Volume]):
     kind: str | None = None
     iops: int | None = attrs.field(default=None, validator=_check_positive)
     throughput: int | None = attrs.field(default=None, validator=_check_positive)
+    cloud_key: str | None = attrs.field(default=None, validator=_optional_text)
+    multi_attach: bool = False
     labels: Mapping[str, str] = attrs.field(
         factory=dict[str, str], hash=False, validator=_check_labels
     )
@@ -133,6 +137,21 @@ class ResizeVolume(Intent[Volume]):
 
     volume_id: str = attrs.field(validator=_check_id)
     size: int = attrs.field(validator=_check_size)
+
+
+@attrs.frozen
+class ModifyVolume(Intent[Volume]):
+    """Change several things of a volume at once, for clouds that count changes.
+
+    ``None`` leaves a thing as it is. ``size`` in bytes as for `ResizeVolume`, the others as for
+    `CreateVolume`. What the volume has already is no change; if nothing is left, nothing is asked.
+    """
+
+    volume_id: str = attrs.field(validator=_check_id)
+    size: int | None = attrs.field(default=None, validator=_optional_size)
+    kind: str | None = attrs.field(default=None, validator=_optional_text)
+    iops: int | None = attrs.field(default=None, validator=_check_positive)
+    throughput: int | None = attrs.field(default=None, validator=_check_positive)
 
 
 @attrs.frozen
@@ -171,10 +190,31 @@ class Handle(Generic[T_co]):
 
 
 @attrs.frozen
+class VolumeType:
+    """The limits of one of a cloud's volume types, as documented: the cloud has the last word.
+
+    Sizes and throughput are in bytes and bytes a second, ``None`` where the type has no such limit
+    or does not let the caller choose. ``iops_per_gib`` bounds IOPS by the size.
+    """
+
+    name: str
+    size_min: int
+    size_max: int
+    iops: tuple[int, int] | None = None
+    iops_per_gib: int | None = None
+    throughput: tuple[int, int] | None = None
+    multi_attach: bool = False
+
+
+@attrs.frozen
 class Capabilities:
     """What a provider offers; tests and callers ask this, never the provider's name.
 
     Sizes are in bytes: volumes are multiples of ``size_unit`` from ``size_min`` to ``size_max``.
+    ``types`` are the volume types that can be asked for. ``attachments_max`` is the most volumes an
+    instance may have, where that is the same for all. ``remembers_tokens``: the provider knows an
+    intent again for ever, also one that attached or detached; without it such an intent that is
+    begun anew is done anew, and whoever must not do it twice keeps a journal.
     """
 
     size_unit: int
@@ -184,11 +224,18 @@ class Capabilities:
     snapshots: bool
     clones: bool
     force_detach: bool
+    modify: bool = False
+    multi_attach: bool = False
+    remembers_tokens: bool = True
     attachments_max: int | None = None
+    types: tuple[VolumeType, ...] = ()
 
 
 class VolumeProvider(Protocol):
-    """Block volumes of one provider at one place. Safe to use from several threads."""
+    """Block volumes of one provider at one place. Safe to use from several threads.
+
+    A ``deadline`` of None is `waiting.PATIENCE` seconds from now on.
+    """
 
     @property
     def url(self) -> str:
@@ -200,28 +247,35 @@ class VolumeProvider(Protocol):
         """What this provider offers."""
         ...
 
-    def begin(self, intent: Intent[T]) -> Handle[T]:
+    def begin(self, intent: Intent[T], *, deadline: Deadline | None = None) -> Handle[T]:
         """Hand ``intent`` to the cloud. Idempotent by its token.
 
         Raises:
             RequestError: the intent cannot be, or contradicts what exists; nothing was changed.
             ProviderError: the cloud refused, or its answer was lost; `find` tells which.
+            OperationCancelled: the caller cancelled; as if the answer was lost.
         """
         ...
 
-    def find(self, intent: Intent[T]) -> Handle[T] | None:
+    def find(self, intent: Intent[T], *, deadline: Deadline | None = None) -> Handle[T] | None:
         """Return the handle of ``intent`` if the cloud has accepted it, else None. Changes nothing.
+
+        It is for whoever does not know whether an answer was lost. Where a cloud shows new things
+        late, it takes the time to be sure.
 
         Raises:
             ProviderError: the cloud could not be asked.
+            OperationCancelled: the caller cancelled.
         """
         ...
 
-    def resume(self, handle: Handle[T], *, timeout: float) -> T:
-        """Wait at most ``timeout`` seconds for the outcome of ``handle``. Idempotent.
+    def resume(self, handle: Handle[T], *, deadline: Deadline | None = None) -> T:
+        """Wait for the outcome of ``handle``. Idempotent; a deadline that has passed looks once.
 
         Raises:
-            ProviderError: the operation failed, or is still under way (then ``retryable``).
+            OperationPending: it is still under way at the deadline; nothing was undone.
+            ProviderError: the operation failed.
+            OperationCancelled: the caller cancelled the wait; the operation goes on.
         """
         ...
 
@@ -233,12 +287,16 @@ class VolumeProvider(Protocol):
         """
         ...
 
-    def list(self) -> Iterator[Volume]:
-        """Yield all volumes of this provider, oldest first."""
+    def list(self, *, name: str | None = None) -> Iterator[Volume]:
+        """Yield the volumes of this provider and owner, oldest first, with their holders.
+
+        Args:
+            name: only those of this name. Clouds look for it themselves: ask rather than filter.
+        """
         ...
 
-    def snapshots(self) -> Iterator[Snapshot]:
-        """Yield all snapshots of this provider, oldest first."""
+    def snapshots(self, *, name: str | None = None) -> Iterator[Snapshot]:
+        """Yield the snapshots of this provider and owner, oldest first; as `list`."""
         ...
 
     def close(self) -> None:
@@ -246,10 +304,25 @@ class VolumeProvider(Protocol):
         ...
 
 
-def perform(provider: VolumeProvider, intent: Intent[T], *, timeout: float = 300.0) -> T:
-    """Begin ``intent`` and wait at most ``timeout`` seconds for its outcome. Idempotent.
+def perform(
+    provider: VolumeProvider,
+    intent: Intent[T],
+    *,
+    timeout: float | None = None,
+    deadline: Deadline | None = None,
+) -> T:
+    """Begin ``intent`` and wait for its outcome. Idempotent.
+
+    Args:
+        provider: whom to ask.
+        intent: what for.
+        timeout: seconds for all of it; not looked at if there is a ``deadline``.
+        deadline: until when, on which clock, and whether the caller can cancel. Without either, the
+            provider is as patient with each of the two steps as it is by itself.
 
     Raises:
         RequestError, ProviderError: as `VolumeProvider.begin` and `VolumeProvider.resume`.
+        OperationCancelled: the caller cancelled.
     """
-    return provider.resume(provider.begin(intent), timeout=timeout)
+    until = Deadline.after(timeout) if deadline is None and timeout is not None else deadline
+    return provider.resume(provider.begin(intent, deadline=until), deadline=until)

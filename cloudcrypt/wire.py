@@ -21,6 +21,7 @@ from cloudcrypt.spi import (
     FromVolume,
     Handle,
     Intent,
+    ModifyVolume,
     ResizeVolume,
 )
 
@@ -33,6 +34,7 @@ _OPERATIONS: Mapping[str, type[Intent[Any]]] = {
         DeleteSnapshot,
         DeleteVolume,
         DetachVolume,
+        ModifyVolume,
         ResizeVolume,
     )
 }

@@ -15,39 +15,39 @@ import click
 
 from cloudcrypt import spi
 from cloudcrypt.cli.output import json_option, say, show, wants_json
-from cloudcrypt.device import locate
+from cloudcrypt.device import ROOT, locate
 from cloudcrypt.errors import CloudcryptError, DeviceMismatch, HeaderError, IntegrityError
 from cloudcrypt.keys import MasterSecret, MasterSecretKeyService, bound_key_id, get_data_key
 from cloudcrypt.ledger import SqliteLedger
 from cloudcrypt.luks2 import derive
 from cloudcrypt.mapper import UserspaceMapper, UserspaceMapping, geometry_of
 from cloudcrypt.model import BlockDevice, Mode, Volume
-from cloudcrypt.registry import open_provider
+from cloudcrypt.registry import OfflineCloud, open_offline, open_provider
 from cloudcrypt.sizes import MIB, format_size
 from cloudcrypt.stage import Stage
 
 SIZE = 64 * MIB
-GROWN = 96 * MIB
-FIRST, SECOND = "node-1", "node-2"
+GROWTH = 32 * MIB
+NODES = "node-1", "node-2"
 
 
 @click.command()
 @click.option(
     "--provider",
-    "url",
-    metavar="URL",
-    help="Where the volume is made; by default a directory that is removed afterwards.",
+    "where",
+    metavar="NAME|URL",
+    help="A simulated cloud (aws), or the URL of a local directory; by default one of its own.",
 )
 @json_option
-def demo(url: str | None) -> None:
+def demo(where: str | None) -> None:
     """Create, attach, encrypt, write, grow, move and read back a volume, in both modes.
 
-    The master secret is random, and forgotten at the end.
+    The master secret is random, and forgotten at the end. A simulated cloud is a server on
+    loopback: the cloud's own SDK talks to it, and no account is needed.
     """
     with tempfile.TemporaryDirectory(prefix="cloudcrypt-demo-") as directory:
         base = Path(directory)
-        where = url or f"local://{base / 'volumes'}"
-        with closing(open_provider(where)) as provider, _world(provider, base) as world:
+        with _cloud(where, base) as cloud, _world(cloud, base) as world:
             results = _run(world)
     if wants_json():
         show(results)
@@ -59,16 +59,25 @@ def demo(url: str | None) -> None:
 class _World:
     """The parts that the demo composes, in the order of the data's path."""
 
-    provider: spi.VolumeProvider
+    cloud: OfflineCloud
     keys: MasterSecretKeyService
     stage: Stage[UserspaceMapping]
+
+    @property
+    def provider(self) -> spi.VolumeProvider:
+        return self.cloud.provider
+
+    @property
+    def instances(self) -> tuple[str, str]:
+        first, second = self.cloud.roots
+        return first, second
 
     def perform(self, intent: spi.Intent[spi.T]) -> spi.T:
         return spi.perform(self.provider, intent)
 
     def attach(self, volume: Volume, instance: str) -> BlockDevice:
         attachment = self.perform(spi.AttachVolume(_token(), volume.id, instance))
-        return locate(attachment)
+        return locate(attachment, root=self.cloud.roots[instance])
 
     def detach(self, volume: Volume, instance: str) -> None:
         self.stage.close(volume.id)
@@ -76,14 +85,26 @@ class _World:
 
 
 @contextmanager
-def _world(provider: spi.VolumeProvider, base: Path) -> Generator[_World]:
+def _cloud(where: str | None, base: Path) -> Generator[OfflineCloud]:
+    if where is not None and "://" not in where:
+        folder = base / where
+        folder.mkdir()
+        with open_offline(where, folder) as cloud:
+            yield cloud
+        return
+    with closing(open_provider(where or f"local://{base / 'volumes'}")) as provider:
+        yield OfflineCloud(provider, dict.fromkeys(NODES, ROOT))
+
+
+@contextmanager
+def _world(cloud: OfflineCloud, base: Path) -> Generator[_World]:
     secret = MasterSecret.from_bytes(
         bytearray(secrets.token_bytes(32)), bytearray(secrets.token_bytes(32))
     )
     keys = MasterSecretKeyService(secret)
     try:
         with closing(SqliteLedger(base / "ledger.db")) as ledger:
-            yield _World(provider, keys, Stage(ledger, keys, UserspaceMapper()))
+            yield _World(cloud, keys, Stage(ledger, keys, UserspaceMapper()))
     finally:
         secret.wipe()
 
@@ -92,9 +113,10 @@ def _run(world: _World) -> dict[str, object]:
     results: dict[str, object] = {}
     for mode in Mode:
         say(f"-- {mode.value} " + "-" * 40)
-        say(f"1. create a volume of {format_size(SIZE)} at {world.provider.url}")
+        size = max(SIZE, world.provider.capabilities.size_min)
+        say(f"1. create a volume of {format_size(size)} at {world.provider.url}")
         name = f"demo-{secrets.token_hex(4)}"
-        volume = world.perform(spi.CreateVolume(_token(), name, SIZE))
+        volume = world.perform(spi.CreateVolume(_token(), name, size))
         try:
             results[mode.value] = _main_job(world, volume, mode)
         finally:
@@ -106,9 +128,10 @@ def _run(world: _World) -> dict[str, object]:
 
 def _main_job(world: _World, volume: Volume, mode: Mode) -> dict[str, object]:
     stage = world.stage
+    first, second = world.instances
     say(f"   {volume.id}")
-    say(f"2. attach it to {FIRST}, find the device and prove its identity")
-    device = world.attach(volume, FIRST)
+    say(f"2. attach it to {first}, find the device and prove its identity")
+    device = world.attach(volume, first)
     tags = ", HMAC-SHA256 tags" if mode is Mode.INTEGRITY else ""
     say(f"3. format it: LUKS2, AES-256-XTS{tags}, Argon2id, sealed for this volume id")
     stage.register_new(volume.id, capacity=device.size, mode=mode)
@@ -121,9 +144,9 @@ def _main_job(world: _World, volume: Volume, mode: Mode) -> dict[str, object]:
     tail = b"the new end"
     _write(mapping, mapping.size - len(tail), tail)
     size = mapping.size
-    say(f"6. close it, detach it, attach it to {SECOND}")
-    world.detach(volume, FIRST)
-    device = world.attach(volume, SECOND)
+    say(f"6. close it, detach it, attach it to {second}")
+    world.detach(volume, first)
+    device = world.attach(volume, second)
     say("7. verify, unlock and read back what was written")
     with stage.open(device).open() as payload:
         _expect(device, payload.pread(1000, len(content)), content)
@@ -146,11 +169,12 @@ def _main_job(world: _World, volume: Volume, mode: Mode) -> dict[str, object]:
 def _grow(world: _World, volume: Volume, mode: Mode) -> BlockDevice:
     """Grow the volume at the provider and on the node; with integrity it is closed meanwhile."""
     how = "while it is open" if mode is Mode.CRYPT else "while it is closed"
-    say(f"5. grow it to {format_size(GROWN)} {how}, and write at the new end")
+    grown = volume.size + max(GROWTH, world.provider.capabilities.size_unit)
+    say(f"5. grow it to {format_size(grown)} {how}, and write at the new end")
     if mode is Mode.INTEGRITY:
         world.stage.close(volume.id)
-    world.perform(spi.ResizeVolume(_token(), volume.id, GROWN))
-    device = world.attach(volume, FIRST)
+    world.perform(spi.ResizeVolume(_token(), volume.id, grown))
+    device = world.attach(volume, world.instances[0])
     world.stage.grow(device, integrity_growth=True)
     return device
 
@@ -167,13 +191,13 @@ def _expect(device: BlockDevice, found: bytes, expected: bytes) -> None:
 
 
 def _tamper(world: _World, device: BlockDevice, mode: Mode) -> dict[str, object]:
-    """Flip bits on copies of the disk, and return what became of it."""
-    say("8. let the cloud flip one bit of the header on a copy of the disk")
+    """Flip bits of the disk, one at a time, and return what became of it."""
+    say("8. let the cloud flip one bit of the header")
     header = _refusal(world, device, 40000)
     say(f"   refused: {header.message}")
     refusals: dict[str, object] = {"tampered_header": header.message}
     if mode is Mode.INTEGRITY:
-        say("   and one bit of the data on another copy")
+        say("   and one bit of the data")
         data = _refusal(world, device, _first_data_byte(world, device))
         say(f"   refused: {data.message}")
         refusals["tampered_data"] = data.message
@@ -186,24 +210,25 @@ def _first_data_byte(world: _World, device: BlockDevice) -> int:
 
 
 def _refusal(world: _World, device: BlockDevice, offset: int) -> CloudcryptError:
-    """Read a copy of the disk with one bit flipped, and return the refusal."""
-    with tempfile.TemporaryDirectory(prefix="cloudcrypt-demo-") as directory:
-        copy = Path(directory) / "copy"
-        shutil.copyfile(device.path, copy)
-        with copy.open("r+b") as file:
-            file.seek(offset)
-            byte = file.read(1)[0]
-            file.seek(offset)
-            file.write(bytes([byte ^ 1]))
-        try:
-            mapping = world.stage.open(attrs.evolve(device, path=copy, identity=None))
-            with mapping.open() as payload:
-                payload.pread(0, 1)
-        except (HeaderError, IntegrityError) as refusal:
-            return refusal
-        finally:
-            world.stage.close(device.volume_id)
+    """Read the disk with one bit flipped, flip it back, and return the refusal."""
+    _flip(device.path, offset)
+    try:
+        with world.stage.open(device).open() as payload:
+            payload.pread(0, 1)
+    except (HeaderError, IntegrityError) as refusal:
+        return refusal
+    finally:
+        world.stage.close(device.volume_id)
+        _flip(device.path, offset)
     raise DeviceMismatch(str(device.path), "a tampered disk that was read", "a refusal")
+
+
+def _flip(path: Path, offset: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 1]))
 
 
 def _cryptsetup(world: _World, device: BlockDevice) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
+import attrs
 import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
@@ -106,6 +107,8 @@ def report(error: CloudcryptError, *, as_json: bool) -> None:
         }
         if isinstance(error, HeaderRefused):
             document |= {"step": error.step, "step_name": error.step_name}
+        if error.answer is not None:
+            document["cloud"] = attrs.asdict(error.answer)
         click.echo(json.dumps({"error": document}), err=True)
         return
     console = Console(stderr=True, soft_wrap=True)
@@ -132,10 +135,11 @@ def show_rows(name: str, rows: Sequence[Mapping[str, object]]) -> None:
         click.echo(f"no {name}")
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in rows[0]:
+    columns = dict.fromkeys(column for row in rows for column in row)
+    for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_plain(value)) for value in row.values()))
+        table.add_row(*(Text(_plain(row.get(column))) for column in columns))
     # Without a terminal nothing is folded or cut: a line is a row.
     Console(width=None if sys.stdout.isatty() else 1000).print(table)
 

@@ -2,9 +2,9 @@
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import attrs
 import click
@@ -13,7 +13,7 @@ from cloudcrypt import spi
 from cloudcrypt.cli.options import GENERATION
 from cloudcrypt.cli.output import Group, json_option, show, show_rows, working
 from cloudcrypt.cli.size import Size
-from cloudcrypt.model import Attachment, Snapshot, Volume, origin_to_dict
+from cloudcrypt.model import Attachment, Snapshot, Volume, identity_to_dict, origin_to_dict
 from cloudcrypt.registry import open_provider
 
 
@@ -55,39 +55,81 @@ def _perform(url: str, intent: spi.Intent[spi.T], timeout: float) -> spi.T:
         return spi.perform(provider, intent, timeout=timeout)
 
 
+def _labels(_: click.Context, __: click.Parameter, texts: Sequence[str]) -> dict[str, str]:
+    pairs = dict(text.partition("=")[::2] for text in texts)
+    if "" in pairs or not all("=" in text for text in texts):
+        msg = "a label is NAME=VALUE"
+        raise click.BadParameter(msg)
+    return pairs
+
+
+_IOPS = click.option("--iops", type=click.IntRange(min=1), help="Operations a second.")
+_THROUGHPUT = click.option("--throughput", type=Size(), help="Bytes a second, such as 250MiB.")
+_KIND = click.option("--kind", metavar="TYPE", help="The cloud's volume type, such as gp3.")
+_CREATION = (
+    click.option("--name", required=True, help="Unique among the volumes of the provider."),
+    click.option("--place", metavar="ZONE", help="Zone or location."),
+    _KIND,
+    _IOPS,
+    _THROUGHPUT,
+    click.option("--cloud-key", metavar="KEY", help="For the encryption that the cloud does."),
+    click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", callback=_labels),
+    _token,
+    _timeout,
+    _provider_options,
+)
+
+
+def _creation_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_CREATION):
+        command = option(command)
+    return command
+
+
+class _Choices(TypedDict):
+    place: str | None
+    kind: str | None
+    iops: int | None
+    throughput: int | None
+    cloud_key: str | None
+    labels: dict[str, str]
+
+
 @volume.command()
-@click.option("--name", required=True, help="Unique among the volumes of the provider.")
 @click.option("--size", required=True, type=Size(), help="Such as 10GiB.")
-@_token
-@_timeout
-@_provider_options
-def create(url: str, name: str, size: int, token: str, timeout: float) -> None:
-    """Create a blank volume; one of the same name and size is returned as it is."""
-    show(volume_dict(_perform(url, spi.CreateVolume(token, name, size), timeout)))
+@_creation_options
+def create(
+    url: str, name: str, size: int, token: str, timeout: float, **choices: Unpack[_Choices]
+) -> None:
+    """Create a blank volume; one of the same name and parameters is returned as it is."""
+    show(volume_dict(_perform(url, spi.CreateVolume(token, name, size, **choices), timeout)))
 
 
 @volume.command()
 @click.argument("snapshot_id")
-@click.option("--name", required=True)
 @click.option("--size", required=True, type=Size(), help="At least that of the snapshot.")
-@_token
-@_timeout
-@_provider_options
-def restore(url: str, snapshot_id: str, name: str, size: int, token: str, timeout: float) -> None:
+@_creation_options
+def restore(
+    url: str,
+    snapshot_id: str,
+    name: str,
+    size: int,
+    token: str,
+    timeout: float,
+    **choices: Unpack[_Choices],
+) -> None:
     """Create a volume from a snapshot; rebind it before it is opened."""
     source = spi.FromSnapshot(snapshot_id)
-    show(volume_dict(_perform(url, spi.CreateVolume(token, name, size, source), timeout)))
+    intent = spi.CreateVolume(token, name, size, source, **choices)
+    show(volume_dict(_perform(url, intent, timeout)))
 
 
 @volume.command()
 @click.argument("volume_id")
-@click.option("--name", required=True)
 @click.option("--size", required=True, type=Size(), help="At least that of the volume.")
 @click.option("--generation", type=GENERATION, help="Key generation of the volume now.")
-@_token
-@_timeout
-@_provider_options
-def clone(  # one parameter an option
+@_creation_options
+def clone(
     url: str,
     volume_id: str,
     name: str,
@@ -95,10 +137,12 @@ def clone(  # one parameter an option
     generation: int | None,
     token: str,
     timeout: float,
+    **choices: Unpack[_Choices],
 ) -> None:
     """Create a volume as a copy of another one; rebind it before it is opened."""
     source = spi.FromVolume(volume_id, generation)
-    show(volume_dict(_perform(url, spi.CreateVolume(token, name, size, source), timeout)))
+    intent = spi.CreateVolume(token, name, size, source, **choices)
+    show(volume_dict(_perform(url, intent, timeout)))
 
 
 @volume.command()
@@ -166,6 +210,30 @@ def resize(url: str, volume_id: str, size: int, token: str, timeout: float) -> N
 
 @volume.command()
 @click.argument("volume_id")
+@click.option("--size", type=Size(), help="Grow to this size.")
+@_KIND
+@_IOPS
+@_THROUGHPUT
+@_token
+@_timeout
+@_provider_options
+def modify(
+    url: str,
+    volume_id: str,
+    size: int | None,
+    kind: str | None,
+    iops: int | None,
+    throughput: int | None,
+    token: str,
+    timeout: float,
+) -> None:
+    """Change type, performance and size of a volume at once: clouds count changes."""
+    intent = spi.ModifyVolume(token, volume_id, size, kind, iops, throughput)
+    show(volume_dict(_perform(url, intent, timeout)))
+
+
+@volume.command()
+@click.argument("volume_id")
 @click.option("--name", required=True)
 @click.option("--generation", type=GENERATION, help="Key generation of the volume now.")
 @_token
@@ -201,6 +269,9 @@ def delete_snapshot(url: str, snapshot_id: str, token: str, timeout: float) -> N
     show({"deleted": snapshot_id})
 
 
+_OF_CLOUDS = ("place", "kind", "iops", "throughput", "cloud_key", "multi_attach")
+
+
 def volume_dict(item: Volume) -> dict[str, object]:
     """Return a volume as it is printed."""
     return {
@@ -211,12 +282,14 @@ def volume_dict(item: Volume) -> dict[str, object]:
         "origin": origin_to_dict(item.origin),
         "created": item.created.isoformat(),
         "holders": list(item.holders),
+        **{name: getattr(item, name) for name in _OF_CLOUDS if getattr(item, name)},
         "labels": dict(item.labels),
     }
 
 
 def _snapshot_dict(item: Snapshot) -> dict[str, object]:
-    return {**attrs.asdict(item), "created": item.created.isoformat()}
+    fields = attrs.asdict(item) | {"state": item.state.value}
+    return fields | {"created": item.created.isoformat()}
 
 
 def _attachment_dict(item: Attachment) -> dict[str, object]:
@@ -224,7 +297,7 @@ def _attachment_dict(item: Attachment) -> dict[str, object]:
         "volume_id": item.volume_id,
         "instance": item.instance,
         "size": item.size,
-        "path": item.identity.path,
+        "device": identity_to_dict(item.identity),
         "origin": origin_to_dict(item.origin),
         "document": json.loads(item.to_json()),
     }

@@ -7,12 +7,26 @@
     |   +-- UnknownProvider         no adapter is registered for the scheme of a URL
     |   +-- UnsupportedOperation    understood, but not offered (yet) by this version or provider
     |   +-- RequestConflict         the name exists already, with other parameters
+    |   +-- RequestRejected         the cloud does not accept the parameters
     +-- ProviderError           the cloud, or what stands for it, refused
     |   +-- NotFound                no such volume, snapshot or operation
+    |   |   +-- Vanished                accepted once, and gone
     |   +-- AttachedElsewhere       the volume is attached to another instance
     |   +-- VolumeInUse             the volume must be detached first
     |   +-- WrongVolumeState        the volume is in a state that forbids the operation
     |   +-- ProviderUnavailable     the provider could not be reached or could not store its answer
+    |   +-- OperationPending        accepted, and not finished within the time given
+    |   +-- OperationFailed         accepted, and failed later
+    |   +-- AttachStuck             attaching for much longer than it takes
+    |   +-- DetachBlocked           the instance still uses the volume
+    |   +-- ModificationLimited     the cloud allows no further change now
+    |   +-- QuotaExceeded           a limit of the account
+    |   +-- AttachmentLimit         a limit of the instance
+    |   +-- OutOfCapacity           the cloud has none left at this place
+    |   +-- Throttled               the cloud asks to be asked more slowly
+    |   +-- AccessDenied            the credentials do not allow it
+    |   +-- CredentialsRefused      no credentials, or not valid ones
+    |   +-- CloudRefused            refused for a reason without a class of its own
     +-- DeviceError             the block device on the node
     |   +-- DeviceUnavailable       it cannot be opened
     |   +-- DeviceBusy              another process has it open for writing
@@ -41,19 +55,25 @@
     |   +-- HostUnready             a resource or library is missing
     +-- StateError              what is recorded of the volume
         +-- UnknownVolume           the ledger has never heard of it
+        +-- VolumeLost              the ledger knows it, and the provider has it no more
         +-- AlreadyRegistered       the ledger knows it already, otherwise
         +-- StateForbids            the recorded state forbids the operation
         +-- RecordChanged           another process changed the record meanwhile
         +-- ExpectationConflict     the caller's expectation contradicts the ledger
         +-- VolumeBusy              another node holds it
         +-- LedgerUnavailable       the ledger itself cannot be read or written
+        +-- OperationBusy           another caller works on the same thing
+        +-- OperationCancelled      the caller cancelled the wait
+        +-- OperationUnknown        the journal has no such operation
+        +-- JournalUnavailable      the journal of operations cannot be read or written
 
 Every error is a value: its facts are attributes, and it carries ``remedy`` (what the reader should
-do), ``retryable`` and ``grpc_code``. Facts are positional so that errors survive pickling. No
-secret and no unbounded or unprintable text from a disk enters a message.
+do), ``retryable`` and ``grpc_code``; where a cloud answered, ``cloud_code``, ``request_id`` and
+``retry_after``. Errors survive pickling. No secret, and no unbounded or unprintable text from a
+disk, enters a message.
 """
 
-from cloudcrypt.errors._base import CloudcryptError, shown
+from cloudcrypt.errors._base import Answer, CloudcryptError, shown
 from cloudcrypt.errors._device import (
     DeviceBusy,
     DeviceError,
@@ -91,10 +111,23 @@ from cloudcrypt.errors._keys import (
     MasterSecretInvalid,
 )
 from cloudcrypt.errors._provider import (
+    AccessDenied,
     AttachedElsewhere,
+    AttachmentLimit,
+    AttachStuck,
+    CloudRefused,
+    CredentialsRefused,
+    DetachBlocked,
+    ModificationLimited,
     NotFound,
+    OperationFailed,
+    OperationPending,
+    OutOfCapacity,
     ProviderError,
     ProviderUnavailable,
+    QuotaExceeded,
+    Throttled,
+    Vanished,
     VolumeInUse,
     WrongVolumeState,
 )
@@ -103,26 +136,39 @@ from cloudcrypt.errors._request import (
     InvalidVolumeId,
     RequestConflict,
     RequestError,
+    RequestRejected,
     UnknownProvider,
     UnsupportedOperation,
 )
 from cloudcrypt.errors._state import (
     AlreadyRegistered,
     ExpectationConflict,
+    JournalUnavailable,
     LedgerUnavailable,
+    OperationBusy,
+    OperationCancelled,
+    OperationUnknown,
     RecordChanged,
     StateError,
     StateForbids,
     UnknownVolume,
     VolumeBusy,
+    VolumeLost,
 )
 
 __all__ = [
+    "AccessDenied",
     "AlreadyRegistered",
+    "Answer",
+    "AttachStuck",
     "AttachedElsewhere",
+    "AttachmentLimit",
     "CapacityRefused",
+    "CloudRefused",
     "CloudcryptError",
+    "CredentialsRefused",
     "DataKeyUnavailable",
+    "DetachBlocked",
     "DeviceBusy",
     "DeviceError",
     "DeviceIOError",
@@ -140,30 +186,43 @@ __all__ = [
     "InvalidRequest",
     "InvalidVolumeId",
     "JournalRefused",
+    "JournalUnavailable",
     "KdfRefused",
     "KeyServiceError",
     "KeyslotsRefused",
     "LedgerUnavailable",
     "MasterSecretInvalid",
     "ModeRefused",
+    "ModificationLimited",
     "NotFound",
+    "OperationBusy",
+    "OperationCancelled",
+    "OperationFailed",
+    "OperationPending",
+    "OperationUnknown",
+    "OutOfCapacity",
     "PolicyRefused",
     "ProviderError",
     "ProviderUnavailable",
+    "QuotaExceeded",
     "RecordChanged",
     "RequestConflict",
     "RequestError",
+    "RequestRejected",
     "SealRefused",
     "SectorRefused",
     "StateError",
     "StateForbids",
     "SuperblockRefused",
+    "Throttled",
     "UnknownProvider",
     "UnknownVolume",
     "UnsupportedOperation",
+    "Vanished",
     "VolumeBusy",
     "VolumeInUse",
     "VolumeKeyRefused",
+    "VolumeLost",
     "WrongVolumeState",
     "shown",
 ]

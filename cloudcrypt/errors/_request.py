@@ -75,3 +75,14 @@ class RequestConflict(RequestError):
     grpc_code = "ALREADY_EXISTS"
 
     text = "{name} exists already and differs in {fields:s}"
+
+
+@attrs.frozen(str=False)
+class RequestRejected(RequestError):
+    """The cloud does not accept the parameters; nothing was changed."""
+
+    operation: str
+
+    advice = "correct what the cloud's message names"
+
+    text = "the cloud does not accept the parameters of {operation:s}"

@@ -40,6 +40,22 @@ class AlreadyRegistered(StateError):
 
 
 @attrs.frozen(str=False)
+class VolumeLost(StateError):
+    """A volume that the ledger knows is gone, and another one must not pass for it."""
+
+    volume_id: str
+    name: str
+
+    advice = (
+        "restore it from a snapshot, under another name; to begin anew with an empty volume, let "
+        "the ledger forget the lost one first"
+    )
+    grpc_code = "DATA_LOSS"
+
+    text = "volume {volume_id:s}, named {name}, is in the ledger, and the provider has it no more"
+
+
+@attrs.frozen(str=False)
 class StateForbids(StateError):
     """The recorded state forbids the operation."""
 
@@ -104,3 +120,52 @@ class LedgerUnavailable(StateError):
     grpc_code = "UNAVAILABLE"
 
     text = "ledger {ledger} is unavailable: {reason:s}"
+
+
+@attrs.frozen(str=False)
+class OperationBusy(StateError):
+    """Another caller works on the same thing, and this one chose not to wait."""
+
+    subject: str
+
+    advice = "ask again when the other caller has finished, or wait for it (on_busy=WAIT)"
+    retryable = True
+    grpc_code = "ABORTED"
+
+    text = "another caller is at work on {subject}"
+
+
+@attrs.frozen(str=False)
+class OperationCancelled(StateError):
+    """The caller cancelled; what the cloud has accepted goes on, and can be resumed."""
+
+    advice = "ask again: what was begun is found and finished"
+    grpc_code = "CANCELLED"
+
+    text = "the caller cancelled the wait"
+
+
+@attrs.frozen(str=False)
+class OperationUnknown(StateError):
+    """The journal has no such operation."""
+
+    operation: str
+
+    advice = "list the operations of the journal; finished ones are pruned after a while"
+    grpc_code = "NOT_FOUND"
+
+    text = "the journal knows no operation {operation}"
+
+
+@attrs.frozen(str=False)
+class JournalUnavailable(StateError):
+    """The journal of operations cannot be read or written; nothing was asked of the cloud."""
+
+    journal: str
+    reason: str
+
+    advice = "check the journal's file, its permissions and free space"
+    retryable = True
+    grpc_code = "UNAVAILABLE"
+
+    text = "journal {journal} is unavailable: {reason:s}"

@@ -5,42 +5,28 @@ returns. Several threads and processes may use one file.
 """
 
 import json
-import os
 import sqlite3
-import threading
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import attrs
 
-from cloudcrypt.disk import sync_folder
+from cloudcrypt.database import BUSY_TIMEOUT, IN_MEMORY, Database
 from cloudcrypt.errors import AlreadyRegistered, LedgerUnavailable, RecordChanged, VolumeBusy
 from cloudcrypt.ledger.record import Holder, Record, State
 from cloudcrypt.model import KeyPolicy, Mode, check_volume_id, origin_from_dict, origin_to_dict
 
-SCHEMA_VERSION = 1
-BUSY_TIMEOUT = 5.0
-"""Seconds to wait for another process; each transaction takes milliseconds."""
+SCHEMA_VERSION: Final = 1
 
-_IN_MEMORY = ":memory:"
-
-_SCHEMA = """
-CREATE TABLE volumes (
-    volume_id TEXT PRIMARY KEY,
-    record TEXT NOT NULL
-) STRICT, WITHOUT ROWID
-"""
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, durably, for this user alone. Idempotent."""
-    if folder.is_dir():
-        return
-    make_folder(folder.parent)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    sync_folder(folder.parent)
+_SCHEMA: Final = (
+    """
+    CREATE TABLE volumes (
+        volume_id TEXT PRIMARY KEY,
+        record TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+)
 
 
 class SqliteLedger:
@@ -56,40 +42,29 @@ class SqliteLedger:
         Raises:
             LedgerUnavailable: it cannot be opened, or a newer version wrote it.
         """
-        self._path = str(path)
-        self._lock = threading.Lock()
-        with self._translated():
-            if self._path != _IN_MEMORY:
-                make_folder(Path(self._path).parent)
-                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self._db = sqlite3.connect(
-                self._path, timeout=busy_timeout, isolation_level=None, check_same_thread=False
-            )
-            # EXTRA also syncs the folder after a commit: with FULL a power cut can bring back the
-            # rollback journal of a transaction that was reported as done.
-            self._db.execute("PRAGMA synchronous = EXTRA")
-        try:
-            with self._transaction() as db:
-                self._migrate(db)
-        except LedgerUnavailable:
-            self._db.close()
-            raise
+        self._database = Database(
+            path,
+            _SCHEMA,
+            version=SCHEMA_VERSION,
+            unavailable=LedgerUnavailable,
+            busy_timeout=busy_timeout,
+        )
 
     @classmethod
     def in_memory(cls) -> Self:
         """Return a ledger that ends with this process: for one command, where nothing is kept."""
-        return cls(_IN_MEMORY)
+        return cls(IN_MEMORY)
 
     def get(self, volume_id: str) -> Record | None:
         """Return the record of ``volume_id``, or None; see `Ledger.get`."""
         check_volume_id(volume_id)
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             return self._get(db, volume_id)
 
     def add(self, record: Record) -> Record:
         """Add the first record of a volume; see `Ledger.add`."""
         check_volume_id(record.volume_id)
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             found = self._get(db, record.volume_id)
             if found is None:
                 db.execute("INSERT INTO volumes VALUES (?, ?)", _row(record))
@@ -99,7 +74,7 @@ class SqliteLedger:
 
     def replace(self, old: Record, new: Record) -> Record:
         """Put ``new`` in the place of ``old``; see `Ledger.replace`."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             found = self._get(db, old.volume_id)
             if found != old:
                 raise RecordChanged(old.volume_id)
@@ -109,7 +84,7 @@ class SqliteLedger:
 
     def forget(self, volume_id: str) -> None:
         """Remove the record of a volume; see `Ledger.forget`."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             found = self._get(db, volume_id)
             if found is not None and found.holder is not None:
                 raise VolumeBusy(volume_id, found.holder.node)
@@ -117,14 +92,14 @@ class SqliteLedger:
 
     def records(self) -> Iterator[Record]:
         """Yield all records, by volume id."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             rows = db.execute("SELECT volume_id, record FROM volumes ORDER BY volume_id").fetchall()
         for volume_id, text in rows:
             yield self._record(volume_id, text)
 
     def close(self) -> None:
         """Close the file. Idempotent."""
-        self._db.close()
+        self._database.close()
 
     def _get(self, db: sqlite3.Connection, volume_id: str) -> Record | None:
         query = "SELECT record FROM volumes WHERE volume_id = ?"
@@ -135,36 +110,11 @@ class SqliteLedger:
         try:
             record = _from_json(text)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise LedgerUnavailable(self._path, "a record is damaged") from error
+            raise LedgerUnavailable(self._database.path, "a record is damaged") from error
         if record.volume_id != volume_id:
-            raise LedgerUnavailable(self._path, "a record is damaged: it is of another volume")
+            reason = "a record is damaged: it is of another volume"
+            raise LedgerUnavailable(self._database.path, reason)
         return record
-
-    def _migrate(self, db: sqlite3.Connection) -> None:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            db.execute(_SCHEMA)
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        elif version != SCHEMA_VERSION:
-            raise LedgerUnavailable(self._path, f"it has schema version {version}")
-
-    @contextmanager
-    def _transaction(self) -> Generator[sqlite3.Connection]:
-        with self._lock, self._translated():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            finally:
-                if self._db.in_transaction:  # SQLite itself ends it on some errors, not on others
-                    self._db.execute("ROLLBACK")
-
-    @contextmanager
-    def _translated(self) -> Generator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise LedgerUnavailable(self._path, str(error)) from error
 
 
 def _differing(found: Record, wanted: Record) -> tuple[str, ...]:

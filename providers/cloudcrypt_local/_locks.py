@@ -5,15 +5,16 @@ each other as processes do, and a process that dies gives up its locks.
 """
 
 import contextlib
-import errno
 import fcntl
 import os
 import struct
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 
 import attrs
+
+from cloudcrypt.errors import OperationPending
+from cloudcrypt.waiting import Deadline
 
 _PAUSE = 0.02  # seconds between two tries
 _OFFSET_DIGITS = 15  # hex digits of an id that fit into a file offset
@@ -21,26 +22,24 @@ _OFFSET_DIGITS = 15  # hex digits of an id that fit into a file offset
 
 @attrs.frozen
 class Locks:
-    """The locks in the file at ``path``; ``monotonic`` and ``sleep`` are those of `time`."""
+    """The locks in the file at ``path``."""
 
     path: Path
-    monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
 
     @contextlib.contextmanager
-    def hold(self, image_id: str, *, timeout: float) -> Generator[None]:
-        """Hold the lock of ``image_id`` within the block; wait at most ``timeout`` seconds for it.
+    def hold(self, image_id: str, *, deadline: Deadline) -> Generator[None]:
+        """Hold the lock of ``image_id`` within the block; wait for it until ``deadline``.
 
         Raises:
-            TimeoutError: another process or thread is still at work on the image.
+            OperationPending: another process or thread is still at work on the image.
+            OperationCancelled: the caller cancelled.
         """
         fd = os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        deadline = self.monotonic() + timeout
         try:
             while not _acquired(fd, image_id):
-                if self.monotonic() >= deadline:
-                    raise TimeoutError(errno.ETIMEDOUT, "another one is at work on it", image_id)
-                self.sleep(_PAUSE)
+                if deadline.has_passed:
+                    raise OperationPending("work", image_id, "another one is at it")
+                deadline.sleep(_PAUSE)
             yield
             # Said aloud, since a child forked meanwhile has the descriptor too.
             fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_UNLCK, image_id))

@@ -241,10 +241,12 @@ def _check_generation(generation: int | None) -> None:
 
 
 def _check_offered(intent: CreateVolume) -> None:
-    for parameter in ("place", "kind", "iops", "throughput"):
+    for parameter in ("place", "kind", "iops", "throughput", "cloud_key"):
         value = getattr(intent, parameter)
         if value is not None:
             raise InvalidRequest(parameter, value, "a local volume has none; leave it out")
+    if intent.multi_attach:
+        raise UnsupportedOperation("multi-attach", "attach the volume to one instance")
 
 
 def _whole_units(size: int) -> int:

@@ -6,6 +6,7 @@ file is touched and changed after the file is durable, so that whoever comes nex
 
 import attrs
 
+from cloudcrypt.waiting import Deadline
 from cloudcrypt_local._files import Files
 from cloudcrypt_local._images import Image, State
 from cloudcrypt_local._locks import Locks
@@ -20,21 +21,21 @@ class Work:
     files: Files
     locks: Locks
 
-    def finish(self, image_id: str, *, timeout: float) -> None:
+    def finish(self, image_id: str, *, deadline: Deadline) -> None:
         """Do what is left to be done for ``image_id``. Idempotent.
 
         Args:
             image_id: a volume or snapshot, which may be gone.
-            timeout: how long to wait for others that are at it already, in seconds. Work that this
-                call does itself is done to its end: cut short, it would begin anew each time.
+            deadline: until when to wait for others that are at it already. Work that this call
+                does itself is done to its end: cut short, it would begin anew each time.
 
         Raises:
-            TimeoutError: others are at it still.
+            OperationPending: others are at it still.
             OSError: the file system refused; what was accepted stays to be done.
         """
         if not _is_due(self._row(image_id)):
             return
-        with self.locks.hold(image_id, timeout=timeout):
+        with self.locks.hold(image_id, deadline=deadline):
             image = self._row(image_id)
             if image is None or not _is_due(image):
                 return

@@ -31,6 +31,7 @@ from cloudcrypt.spi import (
     Handle,
     Intent,
 )
+from cloudcrypt.waiting import Deadline
 from cloudcrypt_local._directory import LOCK, prepare
 from cloudcrypt_local._files import Files
 from cloudcrypt_local._filesystem import FileSystem
@@ -114,12 +115,13 @@ class LocalProvider:
         """What this provider offers."""
         return CAPABILITIES
 
-    def begin(self, intent: Intent[T]) -> Handle[T]:
+    def begin(self, intent: Intent[T], *, deadline: Deadline | None = None) -> Handle[T]:
         """Accept ``intent``, durably; see `VolumeProvider.begin`. Idempotent by its token.
 
         Attaching and detaching take effect at once; the files of volumes and snapshots are changed
         by `resume`.
         """
+        _check(deadline)
         with self._translated(), self._store.transaction() as rows:
             operation = rows.operation(intent.token)
             if operation is None:
@@ -132,20 +134,21 @@ class LocalProvider:
                 raise RequestConflict(intent.token, differing)
         return Handle(intent, operation.reference)
 
-    def find(self, intent: Intent[T]) -> Handle[T] | None:
+    def find(self, intent: Intent[T], *, deadline: Deadline | None = None) -> Handle[T] | None:
         """Return the handle of ``intent`` if it was accepted; see `VolumeProvider.find`."""
+        _check(deadline)
         operation = self._operation(intent)
         if operation is None or differences(operation.intent, intent):
             return None
         return Handle(intent, operation.reference)
 
-    def resume(self, handle: Handle[T], *, timeout: float) -> T:
+    def resume(self, handle: Handle[T], *, deadline: Deadline | None = None) -> T:
         """Do what is left to do, and return the outcome; see `VolumeProvider.resume`. Idempotent.
 
         Args:
             handle: as `begin` returned it, in this process or another one.
-            timeout: how long to wait, in seconds, for another process or thread that is at it
-                already. Work that this call does itself, it does to its end.
+            deadline: until when to wait for another process or thread that is at it already. Work
+                that this call does itself, it does to its end.
 
         Returns:
             What there is now: a volume that has changed since is described as it is.
@@ -153,7 +156,8 @@ class LocalProvider:
         Raises:
             NotFound: the operation is unknown, or what it made is gone since.
             AttachedElsewhere: the volume was attached, and has moved to another instance since.
-            ProviderUnavailable: the work failed or is still under way; what is done stays done.
+            OperationPending: another one is still at it.
+            ProviderUnavailable: the work failed; what is done stays done.
         """
         operation = self._operation(handle.intent)
         if operation is None or operation.reference != handle.reference:
@@ -161,30 +165,31 @@ class LocalProvider:
         differing = differences(operation.intent, handle.intent)
         if differing:
             raise RequestConflict(handle.intent.token, differing)
-        return cast("T", self._outcome(handle.intent, operation.subject, timeout))
+        until = Deadline.after() if deadline is None else deadline
+        return cast("T", self._outcome(handle.intent, operation.subject, until))
 
     def get(self, volume_id: str) -> Volume:
         """Return the volume; see `VolumeProvider.get`."""
         return self._image(Kind.VOLUME, volume_id).to_volume()
 
-    def list(self) -> Iterator[Volume]:
-        """Yield all volumes, oldest first."""
-        return (image.to_volume() for image in self._images(Kind.VOLUME))
+    def list(self, *, name: str | None = None) -> Iterator[Volume]:
+        """Yield the volumes, oldest first; see `VolumeProvider.list`."""
+        return (image.to_volume() for image in self._images(Kind.VOLUME, name))
 
-    def snapshots(self) -> Iterator[Snapshot]:
-        """Yield all snapshots that are complete, oldest first."""
-        images = self._images(Kind.SNAPSHOT)
+    def snapshots(self, *, name: str | None = None) -> Iterator[Snapshot]:
+        """Yield the snapshots that are complete, oldest first."""
+        images = self._images(Kind.SNAPSHOT, name)
         return (image.to_snapshot() for image in images if image.state is State.READY)
 
     def close(self) -> None:
         """Do nothing: nothing is open between two calls."""
 
-    def _outcome(self, intent: Intent[Any], subject: str, timeout: float) -> object:
+    def _outcome(self, intent: Intent[Any], subject: str, deadline: Deadline) -> object:
         if isinstance(intent, AttachVolume):
             return self._attachment(subject, intent.instance)
         if not isinstance(intent, DetachVolume):
             with self._translated():
-                self._work.finish(subject, timeout=timeout)
+                self._work.finish(subject, deadline=deadline)
         if isinstance(intent, DeleteVolume | DeleteSnapshot):
             return None
         if isinstance(intent, CreateSnapshot):
@@ -214,14 +219,16 @@ class LocalProvider:
             raise NotFound(kind.value, image_id)
         return image
 
-    def _images(self, kind: Kind) -> tuple[Image, ...]:
+    def _images(self, kind: Kind, name: str | None) -> tuple[Image, ...]:
         with self._translated(), self._store.transaction(write=False) as rows:
-            return tuple(rows.images("kind = ?", kind.value))
+            if name is None:
+                return tuple(rows.images("kind = ?", kind.value))
+            return tuple(rows.images("kind = ? AND name = ?", kind.value, name))
 
     def _finish_deletions(self) -> None:
         for image_id in self._work.unfinished_deletions():
             with contextlib.suppress(ProviderError), self._translated():
-                self._work.finish(image_id, timeout=0)
+                self._work.finish(image_id, deadline=Deadline.after(0))
 
     @contextlib.contextmanager
     def _translated(self) -> Generator[None]:
@@ -233,3 +240,9 @@ class LocalProvider:
         except OSError as error:
             about = "" if error.filename is None else f": {error.filename}"
             raise ProviderUnavailable(self._url, f"{error.strerror}{about}") from error
+
+
+def _check(deadline: Deadline | None) -> None:
+    """Go on unless the caller has cancelled; what follows does not wait."""
+    if deadline is not None:
+        deadline.check()

@@ -9,6 +9,7 @@ import pytest
 
 from cloudcrypt.errors import UnsupportedOperation
 from cloudcrypt.spi import Capabilities, DetachVolume, Handle, Intent, VolumeProvider
+from cloudcrypt.waiting import Deadline
 from cloudcrypt_local import LocalProvider
 from cloudcrypt_testing.contract import VolumeProviderContract
 
@@ -29,9 +30,9 @@ class Modest(LocalProvider):
             force_detach=False,
         )
 
-    def begin(self, intent: Intent[T]) -> Handle[T]:
+    def begin(self, intent: Intent[T], *, deadline: Deadline | None = None) -> Handle[T]:
         _refuse_force(intent)
-        return super().begin(intent)
+        return super().begin(intent, deadline=deadline)
 
 
 def _refuse_force(intent: Intent[object]) -> None:

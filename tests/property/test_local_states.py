@@ -38,6 +38,7 @@ from cloudcrypt.spi import (
     ResizeVolume,
     perform,
 )
+from cloudcrypt.waiting import Deadline
 from cloudcrypt_local import LocalProvider
 
 T = TypeVar("T")
@@ -88,7 +89,7 @@ class LocalStates(RuleBasedStateMachine):
         self.provider = LocalProvider.from_url(self.provider.url)
         handle = self.provider.find(intent)
         assert handle is not None
-        return self.provider.resume(handle, timeout=0)
+        return self.provider.resume(handle, deadline=Deadline.after(0))
 
     def refused(self, intent: Intent[T], error: type[CloudcryptError]) -> None:
         with pytest.raises(error):
@@ -254,10 +255,10 @@ class LocalStates(RuleBasedStateMachine):
             return
         volume = self.volumes.get(intent.volume_id)
         if volume is not None and volume.holder == intent.instance:
-            assert self.provider.resume(handle, timeout=0).size == volume.size
+            assert self.provider.resume(handle, deadline=Deadline.after(0)).size == volume.size
         else:
             with pytest.raises((NotFound, AttachedElsewhere)):
-                self.provider.resume(handle, timeout=0)
+                self.provider.resume(handle, deadline=Deadline.after(0))
 
     @invariant()
     def all_volumes_are_as_modelled(self) -> None:

@@ -65,7 +65,7 @@ def test_an_attachment_is_one_document_for_the_node(ask: Callable[..., Document]
     attached = ask("attach", volume["id"], "--instance", "node-1")
     attachment = Attachment.from_json(json.dumps(attached["document"]))
     assert (attachment.volume_id, attachment.instance) == (volume["id"], "node-1")
-    assert Path(attached["path"]).stat().st_size == 64 * MIB
+    assert Path(attached["device"]["path"]).stat().st_size == 64 * MIB
     assert ask("get", volume["id"])["holders"] == ["node-1"]
     assert ask("detach", volume["id"], "--instance", "node-1")["holders"] == []
 
@@ -124,3 +124,34 @@ def test_people_get_a_table_with_a_line_for_each_volume(run: Callable[..., Resul
     run("create", "--name", "second", "--size", "64MiB")
     lines = run("list").stdout.splitlines()
     assert [line.split()[1] for line in lines] == ["name", "first", "second"]
+
+
+def test_labels_are_kept_and_shown(
+    ask: Callable[..., Document], run: Callable[..., Result]
+) -> None:
+    words = ["create", "--name", "data", "--size", "64MiB"]
+    created = ask(*words, "--label", "team=storage", "--label", "tier=a=b")
+    assert created["labels"] == {"team": "storage", "tier": "a=b"}
+    assert "labels" in run(*words).stderr  # it conflicts
+    assert run(*words, "--label", "no value").exit_code == 2
+    assert run(*words, "--label", "=x").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--kind", "gp3"), ("--iops", "3000"), ("--throughput", "1MiB"), ("--place", "x")],
+)
+def test_what_the_provider_does_not_have_is_refused(
+    run: Callable[..., Result], option: tuple[str, str]
+) -> None:
+    result = run("create", "--name", "data", "--size", "64MiB", *option)
+    assert (result.exit_code, option[0][2:] in result.stderr) == (2, True)
+
+
+def test_modifying_where_that_is_not_offered_is_refused(
+    run: Callable[..., Result], ask: Callable[..., Document]
+) -> None:
+    volume = ask("create", "--name", "data", "--size", "64MiB")
+    result = run("modify", volume["id"], "--iops", "4000", "--json")
+    assert result.exit_code == 2
+    assert json.loads(result.stderr)["error"]["grpc_code"] == "UNIMPLEMENTED"

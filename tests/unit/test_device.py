@@ -14,10 +14,13 @@ from cloudcrypt.model import Attachment, Blank, BlockDevice, FilePath
 SIZE = 8192
 
 
-def _attachment(path: Path) -> Attachment:
+def _identity(path: Path) -> FilePath:
     found = path.lstat()
-    identity = FilePath(str(path), found.st_dev, found.st_ino)
-    return Attachment("local:0/vol-1", "node", SIZE, Blank(), identity)
+    return FilePath(str(path), found.st_dev, found.st_ino)
+
+
+def _attachment(path: Path) -> Attachment:
+    return Attachment("local:0/vol-1", "node", SIZE, Blank(), _identity(path))
 
 
 @pytest.fixture
@@ -52,18 +55,18 @@ def test_a_smaller_device_is_refused(path: Path) -> None:
 
 
 def test_another_file_under_the_same_path_is_refused(path: Path) -> None:
-    attachment = _attachment(path)
+    attachment, identity = _attachment(path), _identity(path)
     other = path.with_name("other")
     other.write_bytes(bytes(SIZE))
     other.replace(path)
     with pytest.raises(DeviceMismatch) as caught:
         locate(attachment)
-    assert caught.value.expected == (attachment.identity.device, attachment.identity.inode)
+    assert caught.value.expected == (identity.device, identity.inode)
 
 
 def test_the_same_inode_on_another_file_system_is_refused(path: Path) -> None:
-    attachment = _attachment(path)
-    identity = attrs.evolve(attachment.identity, device=attachment.identity.device + 1)
+    attachment, identity = _attachment(path), _identity(path)
+    identity = attrs.evolve(identity, device=identity.device + 1)
     with pytest.raises(DeviceMismatch):
         locate(attrs.evolve(attachment, identity=identity))
 
@@ -87,7 +90,7 @@ def test_what_is_neither_file_nor_block_device_is_refused(
 @pytest.mark.parametrize("name", ["missing", "missing/below", "a\0b"])
 def test_a_path_with_nothing_there_is_unavailable(path: Path, name: str) -> None:
     attachment = _attachment(path)
-    identity = attrs.evolve(attachment.identity, path=str(path.with_name("x").parent / name))
+    identity = attrs.evolve(_identity(path), path=str(path.with_name("x").parent / name))
     with pytest.raises(DeviceUnavailable):
         locate(attrs.evolve(attachment, identity=identity))
 

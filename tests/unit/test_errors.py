@@ -2,25 +2,26 @@
 
 import pickle
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import attrs
 import pytest
 
 from cloudcrypt import errors
-from cloudcrypt.errors import CloudcryptError, HeaderRefused, shown
+from cloudcrypt.errors import Answer, CloudcryptError, HeaderRefused, shown
 
 GRPC_CODES = {
     "UNKNOWN", "INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
     "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
-    "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED", "DEADLINE_EXCEEDED",
+    "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED", "DEADLINE_EXCEEDED", "CANCELLED",
 }  # fmt: skip
 CLASSES = [
     found
     for name in errors.__all__
     if isinstance(found := getattr(errors, name), type) and issubclass(found, CloudcryptError)
 ]
-LEAVES = [each for each in CLASSES if attrs.fields(each)]
+LEAVES = [each for each in CLASSES if each.text]
 FACTS: dict[object, object] = {
     "str": "some \x1b[31m text\n",
     "int": 4096,
@@ -29,6 +30,9 @@ FACTS: dict[object, object] = {
     "float | None": 1.5,
     "str | None": "text",
     "float": 1.5,
+    "int | None": 4096,
+    "datetime.datetime | None": datetime(2026, 1, 2, tzinfo=UTC),
+    "Answer | None": Answer("Code", "a message", 400, "request-1", 2.5),
 }
 
 by_name = pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
@@ -37,13 +41,13 @@ leaf_by_name = pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__n
 
 def instance(kind: type[CloudcryptError]) -> CloudcryptError:
     """Return an error with a fact for each of its fields."""
-    facts: list[Any] = []
+    facts: dict[str, Any] = {}
     for field in attrs.fields(kind):
         annotation = field.type
         name = annotation.__name__ if isinstance(annotation, type) else str(annotation)
         name = str(annotation) if "[" in str(annotation) else name
-        facts.append(FACTS[name])
-    return kind(*facts)
+        facts[field.name] = FACTS[name.replace("cloudcrypt.errors._base.", "")]
+    return kind(**facts)
 
 
 def tree() -> dict[str, str | None]:
@@ -106,7 +110,7 @@ def test_every_fact_of_an_error_is_in_its_message_or_its_remedy(
     kind: type[CloudcryptError],
 ) -> None:
     named = set(re.findall(r"\{(\w+)", kind.text))
-    facts = {field.name for field in attrs.fields(kind)}
+    facts = {field.name for field in attrs.fields(kind)} - {"answer"}
     assert facts - named <= {"instead"}
     assert set() == named - facts
 
@@ -116,6 +120,19 @@ def test_an_error_is_immutable(kind: type[CloudcryptError]) -> None:
     error = instance(kind)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         setattr(error, attrs.fields(kind)[0].name, "other")
+
+
+@leaf_by_name
+def test_what_the_cloud_answered_is_kept_and_shown(kind: type[CloudcryptError]) -> None:
+    error = instance(kind)
+    assert "(the cloud says 'Code': 'a message', request 'request-1')" in error.message
+    assert ("Code", "request-1", 2.5) == (error.cloud_code, error.request_id, error.retry_after)
+
+
+def test_without_a_cloud_there_is_no_answer() -> None:
+    error = errors.NotFound("volume", "vol-1")
+    assert "there is no volume 'vol-1'" == error.message
+    assert (None, None, None) == (error.cloud_code, error.request_id, error.retry_after)
 
 
 @leaf_by_name

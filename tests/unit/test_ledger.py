@@ -157,7 +157,7 @@ def test_records_outlive_the_process_that_added_them(path: Path) -> None:
 
 def test_every_change_is_synced_before_it_is_reported(ledger: SqliteLedger) -> None:
     synchronous, journal = (
-        ledger._db.execute(f"PRAGMA {name}").fetchone()[0]
+        ledger._database._db.execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("synchronous", "journal_mode")
     )
     assert (3, "delete") == (synchronous, journal)  # EXTRA: the folder is synced as well

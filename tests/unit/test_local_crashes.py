@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import pytest
 
+from cloudcrypt.device import locate
 from cloudcrypt.model import Volume, VolumeState
 from cloudcrypt.spi import (
     AttachVolume,
@@ -23,6 +24,7 @@ from cloudcrypt.spi import (
     ResizeVolume,
     perform,
 )
+from cloudcrypt.waiting import Deadline
 from cloudcrypt_local import LocalProvider
 from cloudcrypt_local._filesystem import FileSystem
 
@@ -108,7 +110,7 @@ SCENARIOS = {scenario.name: scenario for scenario in _ALL}
 
 def _content(provider: LocalProvider, volume: Volume) -> bytes:
     attachment = perform(provider, AttachVolume(f"look {volume.id[-8:]}", volume.id, "looker"))
-    return Path(attachment.identity.path).read_bytes()
+    return locate(attachment).path.read_bytes()
 
 
 def _prepared(directory: Path, scenario: Scenario) -> Intent[Any]:
@@ -162,7 +164,7 @@ def test_whatever_is_cut_is_found_and_finished_by_the_next_process(
         provider = LocalProvider(store)
         handle = provider.find(intent)
         assert handle is not None
-        provider.resume(handle, timeout=0)
+        provider.resume(handle, deadline=Deadline.after(0))
         _check(provider, store, SCENARIOS[name])
 
 
@@ -208,6 +210,7 @@ def test_an_accepted_intent_survives_the_death_of_the_process(tmp_path: Path) ->
     script = """
 import os, sys
 from cloudcrypt.spi import CreateVolume
+from cloudcrypt.waiting import Deadline
 from cloudcrypt_local import LocalProvider
 from cloudcrypt_local._filesystem import FileSystem
 
@@ -216,7 +219,7 @@ class Deadly(FileSystem):
         os.kill(os.getpid(), 9)
 
 provider = LocalProvider(sys.argv[1], filesystem=Deadly())
-provider.resume(provider.begin(CreateVolume("t", "n", 4096)), timeout=0)
+provider.resume(provider.begin(CreateVolume("t", "n", 4096)), deadline=Deadline.after(0))
 """
     store = tmp_path / "store"
     died = subprocess.run([sys.executable, "-c", script, str(store)], check=False, timeout=60)
@@ -225,5 +228,5 @@ provider.resume(provider.begin(CreateVolume("t", "n", 4096)), timeout=0)
     assert [volume.state for volume in provider.list()] == [VolumeState.CREATING]
     handle = provider.find(CreateVolume("t", "n", 4096))
     assert handle is not None
-    assert provider.resume(handle, timeout=0).state is VolumeState.AVAILABLE
+    assert provider.resume(handle, deadline=Deadline.after(0)).state is VolumeState.AVAILABLE
     assert len(list(store.glob("*.img"))) == 1

@@ -10,7 +10,7 @@ import pytest
 
 from cloudcrypt.device import locate
 from cloudcrypt.errors import ProviderUnavailable
-from cloudcrypt.model import Volume
+from cloudcrypt.model import FilePath, Volume
 from cloudcrypt.spi import (
     AttachVolume,
     CreateSnapshot,
@@ -19,6 +19,7 @@ from cloudcrypt.spi import (
     ResizeVolume,
     perform,
 )
+from cloudcrypt.waiting import Deadline
 from cloudcrypt_local import LocalProvider
 from cloudcrypt_local._filesystem import FileSystem
 
@@ -37,7 +38,7 @@ def volume(provider: LocalProvider) -> Volume:
 
 def _path(provider: LocalProvider, volume: Volume) -> Path:
     intent = AttachVolume(f"attach {volume.id[-8:]}", volume.id, "node")
-    return Path(perform(provider, intent).identity.path)
+    return locate(perform(provider, intent)).path
 
 
 def test_directory_and_files_are_the_owners_alone(provider: LocalProvider, volume: Volume) -> None:
@@ -81,6 +82,7 @@ def test_the_attachment_is_located_as_a_device(provider: LocalProvider, volume: 
     attachment = perform(provider, AttachVolume("a", volume.id, "node"))
     device = locate(attachment)
     assert (device.volume_id, device.size) == (volume.id, volume.size)
+    assert isinstance(attachment.identity, FilePath)
     assert device.path == Path(attachment.identity.path)
 
 
@@ -150,11 +152,11 @@ def test_a_full_disk_is_a_retryable_error_and_the_operation_can_be_finished(
     provider = LocalProvider(tmp_path / "store", filesystem=disk)
     handle = provider.begin(CreateVolume("t", "n", MIB))
     with pytest.raises(ProviderUnavailable, match="No space left") as caught:
-        provider.resume(handle, timeout=0)
+        provider.resume(handle, deadline=Deadline.after(0))
     assert caught.value.retryable
     assert isinstance(caught.value.__cause__, OSError)
     disk.space = True
-    assert provider.resume(handle, timeout=0).size == MIB
+    assert provider.resume(handle, deadline=Deadline.after(0)).size == MIB
 
 
 class OldKernel(FileSystem):

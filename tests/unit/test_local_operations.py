@@ -32,6 +32,7 @@ from cloudcrypt.spi import (
     ResizeVolume,
     perform,
 )
+from cloudcrypt.waiting import Deadline
 from cloudcrypt_local import LocalProvider
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -171,7 +172,9 @@ def test_a_handle_with_another_intent_than_it_was_begun_for_conflicts(
 ) -> None:
     handle = provider.begin(CreateVolume("t", "n", SIZE))
     with pytest.raises(RequestConflict):
-        provider.resume(attrs.evolve(handle, intent=CreateVolume("t", "m", SIZE)), timeout=0)
+        provider.resume(
+            attrs.evolve(handle, intent=CreateVolume("t", "m", SIZE)), deadline=Deadline.after(0)
+        )
 
 
 def test_an_attachment_that_has_moved_on_is_not_claimed(
@@ -181,7 +184,7 @@ def test_an_attachment_that_has_moved_on_is_not_claimed(
     perform(provider, DetachVolume("d", volume.id, "one"))
     perform(provider, AttachVolume("b", volume.id, "two"))
     with pytest.raises(AttachedElsewhere) as caught:
-        provider.resume(handle, timeout=0)
+        provider.resume(handle, deadline=Deadline.after(0))
     assert caught.value.holder == "two"
 
 
@@ -211,7 +214,7 @@ def test_a_snapshot_is_listed_and_restored_only_once_it_is_complete(
     restore = CreateVolume("t", "n", SIZE, FromSnapshot(snapshot_id))
     with pytest.raises(WrongVolumeState):
         provider.begin(restore)
-    provider.resume(handle, timeout=0)
+    provider.resume(handle, deadline=Deadline.after(0))
     assert [snapshot.id for snapshot in provider.snapshots()] == [snapshot_id]
     assert perform(provider, restore).size == SIZE
 
@@ -225,7 +228,7 @@ def test_what_is_being_deleted_cannot_be_used_any_more(
         with pytest.raises(WrongVolumeState) as caught:
             provider.begin(intent)
         assert caught.value.state == "deleting"
-    assert provider.resume(handle, timeout=0) is None
+    assert provider.resume(handle, deadline=Deadline.after(0)) is None
     assert perform(provider, DeleteVolume("again", volume.id)) is None
     assert perform(provider, CreateVolume("u", "old", SIZE)).id != volume.id
 
@@ -256,7 +259,7 @@ def test_what_is_still_to_be_copied_is_not_deleted(
     handle = provider.begin(copy)
     with pytest.raises(WrongVolumeState, match="being copied"):
         provider.begin(deletion)
-    provider.resume(handle, timeout=0)
+    provider.resume(handle, deadline=Deadline.after(0))
     assert perform(provider, deletion) is None
 
 
@@ -266,8 +269,8 @@ def test_an_accepted_size_shows_once_the_volume_has_it_and_the_largest_wins(
     larger = provider.begin(ResizeVolume("a", volume.id, 4 * SIZE))
     smaller = provider.begin(ResizeVolume("b", volume.id, 2 * SIZE))
     assert provider.get(volume.id).size == SIZE
-    assert provider.resume(smaller, timeout=0).size == 4 * SIZE
-    assert provider.resume(larger, timeout=0).size == 4 * SIZE
+    assert provider.resume(smaller, deadline=Deadline.after(0)).size == 4 * SIZE
+    assert provider.resume(larger, deadline=Deadline.after(0)).size == 4 * SIZE
 
 
 def test_an_attached_volume_keeps_its_holder_while_it_grows(
@@ -275,7 +278,7 @@ def test_an_attached_volume_keeps_its_holder_while_it_grows(
 ) -> None:
     handle = provider.begin(ResizeVolume("r", volume.id, 2 * SIZE))
     perform(provider, AttachVolume("a", volume.id, "node"))
-    assert provider.resume(handle, timeout=0).holders == ("node",)
+    assert provider.resume(handle, deadline=Deadline.after(0)).holders == ("node",)
 
 
 def test_a_refused_intent_is_not_recorded(provider: LocalProvider, volume: Volume) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cloudcrypt.errors import NotFound, ProviderUnavailable
+from cloudcrypt.errors import NotFound, OperationPending
 from cloudcrypt.model import Volume, VolumeState
 from cloudcrypt.spi import CreateVolume, DeleteVolume, FromVolume, ResizeVolume, perform
+from cloudcrypt.waiting import Deadline, SystemClock
 from cloudcrypt_local import LocalProvider
 from cloudcrypt_local._filesystem import FileSystem
 from cloudcrypt_local._locks import Locks
@@ -23,6 +24,7 @@ _PREAMBLE = """
 import sys
 from cloudcrypt.errors import AttachedElsewhere
 from cloudcrypt.spi import AttachVolume, CreateVolume, perform
+from cloudcrypt.waiting import Deadline, SystemClock
 from cloudcrypt_local import LocalProvider
 sys.stdin.readline()  # all start together
 provider = LocalProvider(sys.argv[1])
@@ -121,12 +123,12 @@ def test_work_that_another_one_is_at_is_waited_for_and_done_once(tmp_path: Path)
     other = LocalProvider(tmp_path)
     handle = slow.begin(CreateVolume("t", "n", 4096))
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(slow.resume, handle, timeout=0)
+        first = pool.submit(slow.resume, handle, deadline=Deadline.after(0))
         assert gate.reached.wait(60)
-        with pytest.raises(ProviderUnavailable, match="another one is at work") as caught:
-            other.resume(handle, timeout=0)
+        with pytest.raises(OperationPending, match="another one is at it") as caught:
+            other.resume(handle, deadline=Deadline.after(0))
         assert caught.value.retryable
-        second = pool.submit(other.resume, handle, timeout=60)
+        second = pool.submit(other.resume, handle, deadline=Deadline.after(60))
         gate.opened.set()
         assert first.result(60) == second.result(60)
 
@@ -134,15 +136,18 @@ def test_work_that_another_one_is_at_is_waited_for_and_done_once(tmp_path: Path)
 def test_whoever_waits_for_a_lock_gets_it_when_it_is_given_up(tmp_path: Path) -> None:
     (tmp_path / "lock").touch()
     image_id = "local:0/vol-0123456789abcdef0"
-    holder = Locks(tmp_path / "lock").hold(image_id, timeout=0)
+    locks = Locks(tmp_path / "lock")
+    holder = locks.hold(image_id, deadline=Deadline.after(0))
     pauses: list[float] = []
 
-    def pause(seconds: float) -> None:
-        pauses.append(seconds)
-        holder.__exit__(None, None, None)
+    class Pausing(SystemClock):
+        def sleep(self, seconds: float, wake: threading.Event | None = None) -> None:
+            assert wake is None
+            pauses.append(seconds)
+            holder.__exit__(None, None, None)
 
     holder.__enter__()
-    with Locks(tmp_path / "lock", sleep=pause).hold(image_id, timeout=60):
+    with locks.hold(image_id, deadline=Deadline.after(60, clock=Pausing())):
         assert len(pauses) == 1
 
 
@@ -150,8 +155,8 @@ def test_locks_of_different_volumes_do_not_exclude_each_other(tmp_path: Path) ->
     (tmp_path / "lock").touch()
     locks = Locks(tmp_path / "lock")
     with (
-        locks.hold("local:0/vol-00000000000000000", timeout=0),
-        locks.hold("local:0/vol-fffffffffffffffff", timeout=0),
+        locks.hold("local:0/vol-00000000000000000", deadline=Deadline.after(0)),
+        locks.hold("local:0/vol-fffffffffffffffff", deadline=Deadline.after(0)),
     ):
         pass
 
@@ -160,10 +165,10 @@ def test_opening_a_store_does_not_wait_for_a_deletion_that_is_under_way(tmp_path
     provider = LocalProvider(tmp_path)
     volume = perform(provider, CreateVolume("t", "n", 4096))
     handle = provider.begin(DeleteVolume("d", volume.id))
-    with Locks(tmp_path / "lock").hold(volume.id, timeout=0):
+    with Locks(tmp_path / "lock").hold(volume.id, deadline=Deadline.after(0)):
         other = LocalProvider(tmp_path)
         assert other.get(volume.id).state is VolumeState.DELETING
-    assert other.resume(handle, timeout=0) is None
+    assert other.resume(handle, deadline=Deadline.after(0)) is None
 
 
 def test_a_volume_given_up_while_another_one_makes_it_is_gone_in_the_end(tmp_path: Path) -> None:
@@ -171,12 +176,12 @@ def test_a_volume_given_up_while_another_one_makes_it_is_gone_in_the_end(tmp_pat
     slow = LocalProvider(tmp_path, filesystem=gate)
     creation = slow.begin(CreateVolume("t", "n", 4096))
     with ThreadPoolExecutor(1) as pool:
-        made = pool.submit(slow.resume, creation, timeout=0)
+        made = pool.submit(slow.resume, creation, deadline=Deadline.after(0))
         assert gate.reached.wait(60)
         other = LocalProvider(tmp_path)
         deletion = other.begin(DeleteVolume("d", next(other.list()).id))
         gate.opened.set()
-        other.resume(deletion, timeout=60)
+        other.resume(deletion, deadline=Deadline.after(60))
         with suppress(NotFound):  # or it saw the volume just before it went
             assert made.result(60).state is VolumeState.DELETING
     assert list(other.list()) == []

@@ -16,6 +16,7 @@ INTENTS: list[spi.Intent[Any]] = [
     spi.AttachVolume("t", "vol-1", "node-1"),
     spi.DetachVolume("t", "vol-1", "node-1", force=True),
     spi.ResizeVolume("t", "vol-1", 2 << 30),
+    spi.ModifyVolume("t", "vol-1", size=2 << 30, kind="gp3", iops=4000),
     spi.DeleteVolume("t", "vol-1"),
     spi.CreateSnapshot("t", "vol-1", "nightly", 2),
     spi.DeleteSnapshot("t", "snap-1"),

@@ -9,18 +9,20 @@ from cloudcrypt.errors import AttachedElsewhere, NotFound, UnsupportedOperation,
 from cloudcrypt.model import Attachment, Volume, VolumeState
 from cloudcrypt.spi import (
     AttachVolume,
+    CreateVolume,
     DeleteVolume,
     DetachVolume,
     ResizeVolume,
     VolumeProvider,
     perform,
 )
-from cloudcrypt_testing._clauses.given import Given, interrupted, needs
+from cloudcrypt_testing._clauses.given import Given, clause, interrupted, needs
 
 
 class AttachClauses(Given):
     """Attaching names the instance, and describes the device that the instance must find."""
 
+    @clause("6.1")
     def test_an_attachment_describes_the_volume_and_survives_as_json(
         self, attachment: Attachment, volume: Volume, instances: tuple[str, str]
     ) -> None:
@@ -28,12 +30,14 @@ class AttachClauses(Given):
         assert described == (volume.id, instances[0], volume.size, volume.origin)
         assert Attachment.from_json(attachment.to_json()) == attachment
 
+    @clause("6.2")
     def test_an_attached_volume_names_its_holder(
         self, provider: VolumeProvider, attachment: Attachment
     ) -> None:
         volume = provider.get(attachment.volume_id)
         assert (volume.state, volume.holders) == (VolumeState.ATTACHED, (attachment.instance,))
 
+    @clause("6.3")
     def test_attaching_again_to_the_same_instance_is_the_same_attachment(
         self, provider: VolumeProvider, fresh: Callable[[], str], attachment: Attachment
     ) -> None:
@@ -41,6 +45,7 @@ class AttachClauses(Given):
         assert perform(provider, intent) == attachment
         assert perform(provider, intent) == attachment
 
+    @clause("6.4")
     def test_a_volume_is_never_taken_from_its_holder(
         self,
         provider: VolumeProvider,
@@ -53,6 +58,7 @@ class AttachClauses(Given):
         assert caught.value.holder == instances[0]
         assert provider.get(attachment.volume_id).holders == (instances[0],)
 
+    @clause("6.5")
     def test_a_volume_that_is_gone_cannot_be_attached(
         self,
         provider: VolumeProvider,
@@ -64,6 +70,7 @@ class AttachClauses(Given):
         with pytest.raises(NotFound):
             perform(provider, AttachVolume(fresh(), volume.id, instances[0]))
 
+    @clause("1.4")
     def test_an_attachment_whose_reply_was_lost_is_found_by_another_process(
         self,
         provider: VolumeProvider,
@@ -75,6 +82,7 @@ class AttachClauses(Given):
         intent = AttachVolume(fresh(), volume.id, instances[0])
         assert interrupted(provider, reopen, intent) == perform(provider, intent)
 
+    @clause("5.5")
     def test_an_attached_volume_is_not_deleted(
         self, provider: VolumeProvider, fresh: Callable[[], str], attachment: Attachment
     ) -> None:
@@ -83,6 +91,7 @@ class AttachClauses(Given):
         assert caught.value.holder == attachment.instance
         assert provider.get(attachment.volume_id).holders == (attachment.instance,)
 
+    @clause("4.4")
     def test_an_attached_volume_grows_where_that_is_offered(
         self, provider: VolumeProvider, fresh: Callable[[], str], attachment: Attachment
     ) -> None:
@@ -93,10 +102,35 @@ class AttachClauses(Given):
         again = AttachVolume(fresh(), attachment.volume_id, attachment.instance)
         assert perform(provider, again) == attrs.evolve(attachment, size=size)
 
+    @clause("6.7")
+    def test_a_volume_has_several_holders_only_where_that_was_asked_for_and_is_offered(
+        self,
+        provider: VolumeProvider,
+        fresh: Callable[[], str],
+        instances: tuple[str, str],
+    ) -> None:
+        offered = [each for each in provider.capabilities.types if each.multi_attach]
+        kind = offered[0] if offered else None
+        size = provider.capabilities.size_min if kind is None else kind.size_min
+        iops = None if kind is None or kind.iops is None else kind.iops[0]
+        name = None if kind is None else kind.name
+        intent = CreateVolume(fresh(), fresh(), size, kind=name, iops=iops, multi_attach=True)
+        if not provider.capabilities.multi_attach:
+            with pytest.raises(UnsupportedOperation):
+                perform(provider, intent)
+            return
+        volume = perform(provider, intent)
+        for instance in instances:
+            perform(provider, AttachVolume(fresh(), volume.id, instance))
+        assert sorted(provider.get(volume.id).holders) == sorted(instances)
+        left = perform(provider, DetachVolume(fresh(), volume.id, instances[0]))
+        assert left.holders == (instances[1],)
+
 
 class DetachClauses(Given):
     """Detaching is from the holder; where nobody holds the volume it has succeeded already."""
 
+    @clause("7.1")
     def test_a_detached_volume_is_available_and_can_be_attached_elsewhere(
         self,
         provider: VolumeProvider,
@@ -109,6 +143,7 @@ class DetachClauses(Given):
         moved = perform(provider, AttachVolume(fresh(), volume.id, instances[1]))
         assert moved.instance == instances[1]
 
+    @clause("7.2")
     def test_detaching_what_is_detached_succeeds(
         self,
         provider: VolumeProvider,
@@ -118,6 +153,7 @@ class DetachClauses(Given):
     ) -> None:
         assert perform(provider, DetachVolume(fresh(), volume.id, instances[0])) == volume
 
+    @clause("7.3")
     @pytest.mark.parametrize("force", [False, True])
     def test_detaching_from_another_instance_than_the_holder_is_refused(
         self,
@@ -134,6 +170,7 @@ class DetachClauses(Given):
         assert caught.value.holder == instances[0]
         assert provider.get(attachment.volume_id).holders == (instances[0],)
 
+    @clause("7.4")
     def test_forced_detaching_is_done_or_declared_as_not_offered(
         self, provider: VolumeProvider, fresh: Callable[[], str], attachment: Attachment
     ) -> None:
@@ -144,6 +181,7 @@ class DetachClauses(Given):
             with pytest.raises(UnsupportedOperation):
                 perform(provider, intent)
 
+    @clause("6.6")
     def test_an_old_attach_intent_does_not_attach_again(
         self,
         provider: VolumeProvider,
@@ -151,6 +189,7 @@ class DetachClauses(Given):
         volume: Volume,
         instances: tuple[str, str],
     ) -> None:
+        needs(provider.capabilities.remembers_tokens, "memory of tokens")
         intent = AttachVolume(fresh(), volume.id, instances[0])
         perform(provider, intent)
         perform(provider, DetachVolume(fresh(), volume.id, instances[0]))

@@ -3,6 +3,7 @@
 import itertools
 import uuid
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import pytest
 
@@ -91,6 +92,19 @@ class Given:
         return perform(provider, CreateSnapshot(fresh(), volume.id, fresh(), 7))
 
 
+Test = TypeVar("Test", bound=Callable[..., object])
+
+
+def clause(number: str) -> Callable[[Test], Test]:
+    """Say which clause of docs/contract.md a test checks."""
+
+    def cited(test: Test) -> Test:
+        test.clause = number  # type: ignore[attr-defined]  # for whoever collects them
+        return test
+
+    return cited
+
+
 def needs(offered: bool, what: str) -> None:  # noqa: FBT001 - reads as a sentence
     """Skip the clause if the provider declares that it does not offer ``what``."""
     if not offered:
@@ -105,4 +119,4 @@ def interrupted(
     other = reopen()
     found = other.find(intent)
     assert found is not None
-    return other.resume(found, timeout=300)
+    return other.resume(found)

@@ -1,0 +1,108 @@
+"""One SQLite file in which what was committed stays, for several threads and processes."""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from cloudcrypt.disk import sync_folder
+from cloudcrypt.errors import CloudcryptError
+
+BUSY_TIMEOUT: Final = 5.0
+"""Seconds to wait for another process; each transaction takes milliseconds."""
+
+IN_MEMORY: Final = ":memory:"
+"""The path of a database that ends with this process."""
+
+
+class Database:
+    """An open file; every change is one transaction with full synchronous durability."""
+
+    def __init__(
+        self,
+        path: Path | str,
+        schema: Sequence[str],
+        *,
+        version: int,
+        unavailable: Callable[[str, str], CloudcryptError],
+        busy_timeout: float = BUSY_TIMEOUT,
+    ) -> None:
+        """Open the file at ``path``; made with mode 0600, and its folder with 0700, if missing.
+
+        Args:
+            path: the file, or `IN_MEMORY`.
+            schema: the statements that make an empty file one of this version.
+            version: of the schema.
+            unavailable: makes the error that is raised, of the path and a reason.
+            busy_timeout: seconds to wait for another process.
+
+        Raises:
+            CloudcryptError: made by ``unavailable``: it cannot be opened, or has another version.
+        """
+        self.path = str(path)
+        self._unavailable = unavailable
+        self._lock = threading.Lock()
+        with self._translated():
+            if self.path != IN_MEMORY:
+                _make_folder(Path(self.path).parent)
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._db = sqlite3.connect(
+                self.path, timeout=busy_timeout, isolation_level=None, check_same_thread=False
+            )
+            # EXTRA also syncs the folder after a commit: with FULL a power cut can bring back the
+            # rollback journal of a transaction that was reported as done.
+            self._db.execute("PRAGMA synchronous = EXTRA")
+        try:
+            with self.transaction() as db:
+                self._migrate(db, schema, version)
+        except CloudcryptError:
+            self._db.close()
+            raise
+
+    @contextmanager
+    def transaction(self) -> Generator[sqlite3.Connection]:
+        """Commit what the block did, durably; or undo it if the block raises.
+
+        Raises:
+            CloudcryptError: made by ``unavailable``: nothing is known to be stored.
+        """
+        with self._lock, self._translated():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:  # SQLite itself ends it on some errors, not on others
+                    self._db.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        self._db.close()
+
+    def _migrate(self, db: sqlite3.Connection, schema: Sequence[str], version: int) -> None:
+        (found,) = db.execute("PRAGMA user_version").fetchone()
+        if found == 0:
+            for statement in schema:
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {version}")
+        elif found != version:
+            raise self._unavailable(self.path, f"it has schema version {found}")
+
+    @contextmanager
+    def _translated(self) -> Generator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise self._unavailable(self.path, str(error)) from error
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and its parents, durably, for this user alone. Idempotent."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    sync_folder(folder.parent)

@@ -1,0 +1,195 @@
+"""An NVMe device is found by serial number and model in sysfs, and proven before it is used."""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import pytest
+
+from cloudcrypt.device import _check_node, _Namespace, locate
+from cloudcrypt.errors import (
+    DeviceMismatch,
+    DeviceUnavailable,
+    OperationCancelled,
+    UnsupportedOperation,
+)
+from cloudcrypt.model import Attachment, Blank, DeviceName, NvmeSerial
+from cloudcrypt.waiting import Cancellation, Deadline, SystemClock
+
+SIZE = 8192
+MODEL = "Amazon Elastic Block Store"
+ATTACHMENT = Attachment("aws:x/vol-0a", "i-1", SIZE, Blank(), NvmeSerial("vol0a", MODEL))
+
+
+class Node:
+    """A folder that looks like the dev and sys of a host."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "sys/block").mkdir(parents=True)
+        (root / "dev").mkdir()
+
+    def add(self, name: str, serial: str, model: str = MODEL, size: int = SIZE) -> Path:
+        device = self.root / "sys/block" / name
+        (device / "device").mkdir(parents=True)
+        (device / "device/serial").write_text(serial.ljust(20) + "\n")
+        (device / "device/model").write_text(model.ljust(40) + "\n")
+        (device / "dev").write_text("259:4\n")
+        (device / "size").write_text(f"{size // 512}\n")
+        path = self.root / "dev" / name
+        path.write_bytes(bytes(size))
+        return path
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    node = Node(tmp_path)
+    node.add("nvme0n1", "vol0root")
+    return node
+
+
+def test_a_device_is_found_by_its_serial_number(node: Node) -> None:
+    path = node.add("nvme7n1", "vol0a")
+    found = path.stat()
+    device = locate(ATTACHMENT, root=node.root)
+    assert (path, SIZE, (found.st_dev, found.st_ino)) == (device.path, device.size, device.identity)
+
+
+def test_a_device_that_has_grown_is_found_with_its_size(node: Node) -> None:
+    node.add("nvme7n1", "vol0a", size=4 * SIZE)
+    assert locate(ATTACHMENT, root=node.root).size == 4 * SIZE
+
+
+def test_links_below_dev_disk_are_not_believed(node: Node) -> None:
+    other = node.add("nvme1n1", "vol0b")
+    links = node.root / "dev/disk/by-id"
+    links.mkdir(parents=True)
+    (links / "nvme-Amazon_Elastic_Block_Store_vol0a").symlink_to(other)
+    with pytest.raises(DeviceUnavailable, match="no NVMe device has serial vol0a"):
+        locate(ATTACHMENT, root=node.root)
+
+
+@pytest.mark.parametrize("name", ["sda", "nvme1n1p1", "nvme1c0n1", "xnvme1n1"])
+def test_only_namespaces_are_looked_at(node: Node, name: str) -> None:
+    node.add(name, "vol0a")
+    with pytest.raises(DeviceUnavailable):
+        locate(ATTACHMENT, root=node.root)
+
+
+def test_another_model_with_the_same_serial_number_is_not_the_device(node: Node) -> None:
+    node.add("nvme1n1", "vol0a", model="QEMU NVMe Ctrl")
+    with pytest.raises(DeviceUnavailable):
+        locate(ATTACHMENT, root=node.root)
+
+
+def test_two_devices_with_the_serial_number_are_refused(node: Node) -> None:
+    node.add("nvme1n1", "vol0a")
+    node.add("nvme2n1", "vol0a")
+    with pytest.raises(DeviceMismatch, match="nvme1n1 and nvme2n1"):
+        locate(ATTACHMENT, root=node.root)
+
+
+def _link(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to(path.with_name("elsewhere"))
+
+
+def _fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _shrunk(path: Path) -> None:
+    os.truncate(path, SIZE - 512)
+
+
+def _size_of_another(path: Path) -> None:
+    os.truncate(path, 2 * SIZE)
+
+
+@pytest.mark.parametrize("change", [_link, _fifo, _shrunk, _size_of_another])
+def test_a_node_that_is_not_the_one_in_sysfs_is_refused(
+    node: Node, change: Callable[[Path], None]
+) -> None:
+    change(node.add("nvme1n1", "vol0a"))
+    with pytest.raises(DeviceMismatch):
+        locate(ATTACHMENT, root=node.root)
+
+
+def test_a_device_without_a_node_is_unavailable(node: Node) -> None:
+    node.add("nvme1n1", "vol0a").unlink()
+    with pytest.raises(DeviceUnavailable):
+        locate(ATTACHMENT, root=node.root)
+
+
+def test_a_host_without_sysfs_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(DeviceUnavailable):
+        locate(ATTACHMENT, root=tmp_path)
+
+
+def test_a_controller_that_vanishes_meanwhile_is_passed_over(node: Node) -> None:
+    (node.root / "sys/block/nvme3n1").mkdir()
+    node.add("nvme4n1", "vol0a")
+    assert locate(ATTACHMENT, root=node.root).path.name == "nvme4n1"
+
+
+def test_on_this_host_a_regular_file_is_no_device(node: Node) -> None:
+    path = node.add("nvme1n1", "vol0a")
+    (node.root / "host").symlink_to("/")
+    for root in (Path("/"), node.root / "host"):
+        with pytest.raises(DeviceMismatch, match="a block device"):
+            _check_node(str(path), path.stat(), _Namespace(path), root)
+
+
+def test_a_block_device_of_another_number_is_refused(node: Node) -> None:
+    namespace = _Namespace(node.root / "sys/block/nvme0n1")
+    block = os.stat_result([stat.S_IFBLK, *[0] * 18])
+    with pytest.raises(DeviceMismatch, match="259:4"):
+        _check_node("/dev/nvme0n1", block, namespace, Path("/"))
+
+
+class Appearing(SystemClock):
+    """A clock on which a device appears while somebody sleeps."""
+
+    def __init__(self, node: Node, after: int) -> None:
+        self.node = node
+        self.left = after
+        self.time = 0.0
+
+    def monotonic(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float, wake: object = None) -> None:
+        assert wake is None
+        self.time += seconds
+        self.left -= 1
+        if self.left == 0:
+            self.node.add("nvme1n1", "vol0a")
+
+
+def test_a_device_that_appears_late_is_waited_for(node: Node) -> None:
+    deadline = Deadline.after(10, clock=Appearing(node, 3))
+    assert locate(ATTACHMENT, root=node.root, deadline=deadline).path.name == "nvme1n1"
+
+
+def test_a_device_that_does_not_appear_is_unavailable_at_the_deadline(node: Node) -> None:
+    clock = Appearing(node, -1)
+    with pytest.raises(DeviceUnavailable):
+        locate(ATTACHMENT, root=node.root, deadline=Deadline.after(10, clock=clock))
+    assert clock.time == pytest.approx(10)
+
+
+def test_a_wait_for_a_device_can_be_cancelled(node: Node) -> None:
+    cancellation = Cancellation()
+    cancellation.cancel()
+    deadline = Deadline.after(10, cancellation=cancellation)
+    with pytest.raises(OperationCancelled):
+        locate(ATTACHMENT, root=node.root, deadline=deadline)
+
+
+def test_a_device_that_is_known_by_name_alone_is_refused(node: Node) -> None:
+    attachment = attrs.evolve(ATTACHMENT, identity=DeviceName("/dev/xvdba"))
+    with pytest.raises(UnsupportedOperation):
+        locate(attachment, root=node.root)
