@@ -16,6 +16,7 @@ from tests.project.archives import Archives
 
 PACKAGES = {
     "cloudcrypt": "cloudcrypt",
+    "cloudcrypt_aws": "providers/cloudcrypt_aws",
     "cloudcrypt_local": "providers/cloudcrypt_local",
     "cloudcrypt_testing": "moto_fixtures/cloudcrypt_testing",
 }

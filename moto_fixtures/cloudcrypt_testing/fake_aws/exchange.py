@@ -1,0 +1,117 @@
+"""One request and its answer, as tests watch and count them."""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import attrs
+
+from cloudcrypt_testing.fake_aws.errors import EC2Error
+from cloudcrypt_testing.fake_aws.query import Query
+from cloudcrypt_testing.fake_aws.xml import refusal
+from cloudcrypt_testing.world.faults import Call
+
+_FORM = "application/x-www-form-urlencoded"
+
+
+class ConnectionDropped(Exception):
+    """Close the connection without an answer. A hook may raise it too."""
+
+
+@attrs.frozen
+class Exchange:
+    """What a hook is called with."""
+
+    call: Call
+    phase: Literal["before", "after"]
+    """Before anything is done, or when it is done and not yet answered."""
+
+
+@attrs.frozen
+class Request:
+    """One request that was answered, or whose connection was closed."""
+
+    service: str
+    action: str
+    parameters: Mapping[str, str]
+    status: int
+    """HTTP status; 0 if the connection was closed."""
+
+
+class RequestLog:
+    """The requests since the last `clear`. Thread-safe."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._requests: list[Request] = []
+        self._lock = threading.Lock()
+
+    def append(self, request: Request) -> None:
+        """Add a request."""
+        with self._lock:
+            self._requests.append(request)
+
+    def clear(self) -> None:
+        """Forget all requests."""
+        with self._lock:
+            self._requests.clear()
+
+    def count(self, action: str) -> int:
+        """Return how many requests there were for ``action``."""
+        return sum(request.action == action for request in self)
+
+    @property
+    def actions(self) -> list[str]:
+        """What was asked for, in order."""
+        return [request.action for request in self]
+
+    def __iter__(self) -> Iterator[Request]:
+        """Yield the requests in the order in which they were answered."""
+        with self._lock:
+            return iter(tuple(self._requests))
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._requests)
+
+
+@attrs.frozen
+class Incoming:
+    """A request as it arrives, for whichever service."""
+
+    service: str
+    """As in the signature; empty if there is none."""
+    region: str
+    query: Query
+    """Without parameters if it is not a form."""
+    target: str
+    """The action of services that speak JSON, or empty."""
+    method: str
+
+    @classmethod
+    def of(cls, environ: Mapping[str, Any], body: bytes) -> "Incoming":
+        """Look at a WSGI environment and the body that came with it."""
+        region, service = _scope(environ.get("HTTP_AUTHORIZATION", ""))
+        is_form = environ.get("CONTENT_TYPE", "").startswith(_FORM)
+        query = Query.parse(body) if is_form else Query({})
+        target = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
+        return cls(service, region, query, target, environ["REQUEST_METHOD"])
+
+    @property
+    def call(self) -> Call:
+        """What rules and hooks look at."""
+        action = self.query.action or self.target or self.method
+        return Call(self.service, action, self.query.parameters)
+
+    def refusal(self, error: EC2Error) -> bytes:
+        """Return an error in the way that the service would write it."""
+        if self.target:
+            return json.dumps({"__type": error.code, "message": error.message}).encode()
+        return refusal(error)
+
+
+def _scope(authorization: str) -> tuple[str, str]:
+    """Return region and service that a request was signed for."""
+    parts = authorization.partition("Credential=")[2].partition(",")[0].split("/")
+    return (parts[2], parts[3]) if len(parts) == 5 else ("", "")
