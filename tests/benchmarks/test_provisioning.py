@@ -1,0 +1,163 @@
+"""What many volumes cost: requests for each, and time beside the least that latency allows."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import local
+from typing import Any
+
+import attrs
+import boto3
+import pytest
+from libcloud.compute.drivers.ec2 import (  # pyright: ignore[reportMissingTypeStubs]
+    EC2NodeDriver,
+    EC2NodeLocation,
+    ExEC2AvailabilityZone,
+)
+
+from cloudcrypt.journal import SqliteJournal
+from cloudcrypt.provisioning import Provisioner, VolumeRequest
+from cloudcrypt.sizes import GIB, MIB
+from cloudcrypt_aws import AwsProvider
+from tests.benchmarks.ec2_server import ROOT, Server, serving
+
+pytestmark = pytest.mark.benchmark
+
+REGION, ZONE = "eu-central-1", "eu-central-1a"
+LATENCY = 0.05
+CONCURRENCY = 8
+EACH = 100  # volumes of an instance
+
+
+@pytest.fixture(scope="module")
+def server() -> Generator[Server]:
+    with serving() as server:
+        yield server
+
+
+@attrs.frozen
+class Outcome:
+    """What creating and attaching so many volumes took."""
+
+    volumes: int
+    seconds: float
+    requests: int
+
+    @property
+    def calls(self) -> float:
+        """Requests for each volume."""
+        return self.requests / self.volumes
+
+
+def session() -> boto3.Session:
+    return boto3.Session("testing", "testing", region_name=REGION)
+
+
+def ours(endpoint: str, instances: list[str], journal: Path, volumes: int) -> None:
+    provider = AwsProvider(REGION, session=session(), endpoint=endpoint, zone=ZONE)
+    plane = Provisioner(provider, SqliteJournal(journal))
+
+    def one(number: int) -> None:
+        volume = plane.ensure_volume(VolumeRequest(f"data-{number}", GIB, kind="gp3"))
+        plane.ensure_attached(volume.id, instances[number % len(instances)])
+
+    in_threads(one, volumes)
+    provider.close()
+
+
+def theirs(endpoint: str, instances: list[str], _: Path, volumes: int) -> None:
+    """As a user of Libcloud would do it: no token, no wait, no check, names by hand."""
+    drivers, port = local(), int(endpoint.rpartition(":")[2])
+
+    def one(number: int) -> None:
+        if not hasattr(drivers, "mine"):
+            made: Any = EC2NodeDriver
+            drivers.mine = made(
+                "testing", "testing", secure=False, host="127.0.0.1", port=port, region=REGION
+            )
+        driver: Any = drivers.mine
+        volume = driver.create_volume(1, f"data-{number}", location(driver), ex_volume_type="gp3")
+        node = driver.list_nodes(ex_node_ids=[instances[number % len(instances)]])[0]
+        place = number // len(instances)
+        device = f"/dev/xvd{chr(98 + place // 26)}{chr(97 + place % 26)}"
+        driver.attach_volume(node, volume, device)
+
+    in_threads(one, volumes)
+
+
+def location(driver: Any) -> EC2NodeLocation:
+    zone = ExEC2AvailabilityZone(ZONE, "available", REGION)
+    made: Any = EC2NodeLocation
+    found: EC2NodeLocation = made(0, ZONE, "Germany", driver, zone)
+    return found
+
+
+def in_threads(one: Callable[[int], None], volumes: int) -> None:
+    with ThreadPoolExecutor(CONCURRENCY) as pool:
+        for future in [pool.submit(one, number) for number in range(volumes)]:
+            future.result()
+
+
+def measured(
+    server: Server, job: Callable[..., None], volumes: int, folder: Path, latency: float = LATENCY
+) -> Outcome:
+    instances = server.empty(max(1, volumes // EACH), latency)
+    start = time.perf_counter()
+    job(server.endpoint, instances, folder / f"{job.__name__}-{volumes}.db", volumes)
+    taken = time.perf_counter() - start
+    requests = sum(server.requests().values())
+    assert server.truth() == (volumes, volumes)
+    return Outcome(volumes, taken, requests)
+
+
+def test_requests_for_each_volume_stay_flat_and_time_is_that_of_the_latency(
+    server: Server, tmp_path: Path
+) -> None:
+    alone = measured(server, ours, 1, tmp_path / "alone", 0)
+    print()
+    print(f"  one volume, created and attached, alone: {alone.requests} requests")
+    outcomes = [measured(server, ours, volumes, tmp_path) for volumes in (10, 100, 1000)]
+    beside = [measured(server, theirs, volumes, tmp_path) for volumes in (10, 100)]
+    for each in outcomes:
+        ideal = alone.requests * LATENCY * each.volumes / CONCURRENCY
+        print(
+            f"  {each.volumes:>4} volumes: {each.calls:.1f} requests each (wanted: flat), "
+            f"time / ideal: {each.seconds / ideal:.2f} (wanted: <= 1.3)"
+        )
+    for each, other in zip(beside, outcomes, strict=False):
+        print(
+            f"  {each.volumes:>4} volumes with Libcloud, which waits for nothing: {each.calls:.1f} "
+            f"requests each; our time / its time: {other.seconds / each.seconds:.2f}"
+        )
+    largest = outcomes[-1]
+    assert largest.calls <= outcomes[0].calls
+    assert largest.seconds <= 1.3 * alone.requests * LATENCY * largest.volumes / CONCURRENCY
+
+
+MEMORY = """
+import resource, sys, json
+from pathlib import Path
+from tests.benchmarks.test_provisioning import ours
+endpoint, instances, journal = sys.argv[1], json.loads(sys.argv[2]), Path(sys.argv[3])
+ours(endpoint, instances, journal, 1000)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def test_memory_of_a_thousand_volumes(server: Server, tmp_path: Path) -> None:
+    instances = server.empty(10, 0)
+    arguments = [server.endpoint, str(instances).replace("'", '"'), str(tmp_path / "memory.db")]
+    run = subprocess.run(
+        [sys.executable, "-c", MEMORY, *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    peak = int(run.stdout)
+    assert server.truth() == (1000, 1000)
+    print(f"\n  peak memory with 1000 volumes / 150 MiB: {peak / (150 * MIB):.2f} (wanted: < 1)")
+    assert peak < 150 * MIB

@@ -1,0 +1,98 @@
+"""Waiting for EC2: what is remembered, and for how long."""
+
+from datetime import timedelta
+
+import pytest
+
+from cloudcrypt.errors import NotFound, OperationCancelled, OperationPending, Throttled
+from cloudcrypt.waiting import Cancellation, Deadline
+from cloudcrypt_aws import _waits
+from cloudcrypt_aws._waits import GRACE, SOON, Begun, Missing, Still, settled, until
+from cloudcrypt_testing.world.clock import FakeClock
+
+
+def test_a_look_that_is_final_ends_the_wait_at_once() -> None:
+    clock = FakeClock()
+    assert until(lambda: "there", Deadline.after(60, clock=clock), "wait", "it") == "there"
+    assert clock.monotonic() == 0
+
+
+def test_at_the_deadline_the_state_is_told_after_a_last_look() -> None:
+    clock, looks = FakeClock(), []
+
+    def look() -> Still:
+        looks.append(clock.monotonic())
+        return Still("creating")
+
+    with pytest.raises(OperationPending) as caught:
+        until(look, Deadline.after(10, clock=clock), "creation", "vol-1")
+    error = caught.value
+    assert (error.operation, error.subject, error.state) == ("creation", "vol-1", "creating")
+    assert looks == [0.0, 1.0, 2.5, 4.75, 8.125, 10.0]
+
+
+def test_at_the_deadline_the_reason_is_told_where_there_is_one() -> None:
+    clock = FakeClock()
+    with pytest.raises(Throttled):
+        until(lambda: Still("", Throttled("it")), Deadline.after(1, clock=clock), "wait", "it")
+
+
+def test_a_wait_can_be_cancelled() -> None:
+    cancellation = Cancellation()
+    deadline = Deadline.after(60, clock=FakeClock(), cancellation=cancellation)
+
+    def look() -> Still:
+        cancellation.cancel()
+        return Still("creating")
+
+    with pytest.raises(OperationCancelled):
+        until(look, deadline, "creation", "vol-1")
+
+
+def test_what_settles_is_looked_at_for_a_while_and_not_beyond_the_deadline() -> None:
+    for seconds, waited in ((60.0, _waits.SETTLE), (2.0, 2.0), (0.0, 0.0)):
+        clock = FakeClock()
+        assert settled(lambda: None, Deadline.after(seconds, clock=clock)) is None
+        assert clock.monotonic() == waited
+
+
+def test_what_is_missing_is_gone_only_after_a_while_and_anew_when_it_was_there() -> None:
+    clock = FakeClock()
+    missing = Missing(clock)
+    assert not missing.is_over("vol-1")
+    clock.advance(GRACE)
+    assert missing.is_over("vol-1")
+    missing.found("vol-1")
+    assert not missing.is_over("vol-1")
+
+
+def test_only_what_was_just_begun_is_waited_for() -> None:
+    clock, begun = FakeClock(), Begun()
+    deadline = Deadline.after(60, clock=clock)
+    begun.pause("vol-1", deadline)
+    assert clock.monotonic() == 0
+    assert begun.note("vol-1") == "vol-1"
+    begun.pause("vol-1", deadline)
+    begun.pause("vol-1", deadline)
+    assert clock.monotonic() == SOON
+
+
+def test_memory_has_a_bound() -> None:
+    clock, begun = FakeClock(), Begun()
+    missing = Missing(clock)
+    for number in range(10_001):
+        missing.is_over(f"vol-{number}")
+        begun.note(f"vol-{number}")
+    clock.advance(timedelta(minutes=1).total_seconds())
+    assert not missing.is_over("vol-0")
+    assert missing.is_over("vol-9000")
+    begun.pause("vol-0", Deadline.after(60, clock=clock))
+    assert clock.monotonic() == 60
+
+
+def test_an_error_of_a_look_ends_the_wait() -> None:
+    def look() -> Still:
+        raise NotFound("volume", "vol-1")
+
+    with pytest.raises(NotFound):
+        until(look, Deadline.after(60, clock=FakeClock()), "wait", "it")
