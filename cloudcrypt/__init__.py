@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cloudcrypt.device import locate
     from cloudcrypt.errors import CloudcryptError
+    from cloudcrypt.facade import encrypted_volume, encrypted_volumes
+    from cloudcrypt.journal import SqliteJournal
     from cloudcrypt.keys import KeyService, MasterSecret, MasterSecretKeyService
     from cloudcrypt.ledger import Holder, SqliteLedger
     from cloudcrypt.mapper import UserspaceMapper
@@ -33,18 +35,22 @@ if TYPE_CHECKING:
         Snapshot,
         Volume,
     )
+    from cloudcrypt.provisioning import Provisioner, VolumeRequest
     from cloudcrypt.registry import open_provider
     from cloudcrypt.secret import Secret
     from cloudcrypt.spi import VolumeProvider, perform
     from cloudcrypt.stage import Adopt, Stage
+    from cloudcrypt.waiting import Cancellation, Deadline
 
 __all__ = [
     "Adopt",
     "Attachment",
     "Blank",
     "BlockDevice",
+    "Cancellation",
     "ClonedFrom",
     "CloudcryptError",
+    "Deadline",
     "Expectation",
     "Holder",
     "KeyPolicy",
@@ -52,14 +58,19 @@ __all__ = [
     "MasterSecret",
     "MasterSecretKeyService",
     "Mode",
+    "Provisioner",
     "RestoredFrom",
     "Secret",
     "Snapshot",
+    "SqliteJournal",
     "SqliteLedger",
     "Stage",
     "UserspaceMapper",
     "Volume",
     "VolumeProvider",
+    "VolumeRequest",
+    "encrypted_volume",
+    "encrypted_volumes",
     "locate",
     "open_provider",
     "perform",
@@ -68,6 +79,8 @@ __all__ = [
 _HOMES = {
     "device": ("locate",),
     "errors": ("CloudcryptError",),
+    "facade": ("encrypted_volume", "encrypted_volumes"),
+    "journal": ("SqliteJournal",),
     "keys": ("KeyService", "MasterSecret", "MasterSecretKeyService"),
     "ledger": ("Holder", "SqliteLedger"),
     "mapper": ("UserspaceMapper",),
@@ -83,10 +96,12 @@ _HOMES = {
         "Snapshot",
         "Volume",
     ),
+    "provisioning": ("Provisioner", "VolumeRequest"),
     "registry": ("open_provider",),
     "secret": ("Secret",),
     "spi": ("VolumeProvider", "perform"),
     "stage": ("Adopt", "Stage"),
+    "waiting": ("Cancellation", "Deadline"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -211,3 +211,16 @@ def test_progress_on_a_terminal_is_a_bar() -> None:
     shown = os.read(controller, 65536)
     os.close(controller)
     assert b"export" in shown
+
+
+def test_the_demo_does_the_main_job_against_a_simulated_aws() -> None:
+    result = CliRunner().invoke(main, ["demo", "--provider", "aws", "--json"])
+    assert result.exit_code == 0, result.output
+    for mode in json.loads(result.stdout).values():
+        assert mode["volume_id"].startswith("aws:eu-central-1/vol-")
+        assert mode["cryptsetup"].startswith("opened by cryptsetup 2.")
+
+
+def test_a_cloud_that_is_not_simulated_names_those_that_are() -> None:
+    result = CliRunner().invoke(main, ["demo", "--provider", "nowhere"])
+    assert (result.exit_code, "aws" in result.stderr) == (2, True)
