@@ -56,10 +56,13 @@ def _perform(url: str, intent: spi.Intent[spi.T], timeout: float) -> spi.T:
 
 
 def _labels(_: click.Context, __: click.Parameter, texts: Sequence[str]) -> dict[str, str]:
-    pairs = dict(text.partition("=")[::2] for text in texts)
-    if "" in pairs or not all("=" in text for text in texts):
-        msg = "a label is NAME=VALUE"
-        raise click.BadParameter(msg)
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            msg = "a label is NAME=VALUE"
+            raise click.BadParameter(msg)
+        pairs[name] = value
     return pairs
 
 
@@ -288,7 +291,7 @@ def volume_dict(item: Volume) -> dict[str, object]:
 
 
 def _snapshot_dict(item: Snapshot) -> dict[str, object]:
-    fields = attrs.asdict(item) | {"state": item.state.value}
+    fields: dict[str, object] = attrs.asdict(item) | {"state": item.state.value}
     return fields | {"created": item.created.isoformat()}
 
 

@@ -89,9 +89,10 @@ def theirs(endpoint: str, instances: list[str], _: Path, volumes: int) -> None:
 
 
 def location(driver: Any) -> EC2NodeLocation:
-    zone = ExEC2AvailabilityZone(ZONE, "available", REGION)
-    made: Any = EC2NodeLocation
-    found: EC2NodeLocation = made(0, ZONE, "Germany", driver, zone)
+    zone_of: Any = ExEC2AvailabilityZone
+    location_of: Any = EC2NodeLocation
+    zone = zone_of(ZONE, "available", REGION)
+    found: EC2NodeLocation = location_of(0, ZONE, "Germany", driver, zone)
     return found
 
 
