@@ -291,8 +291,11 @@ def volume_dict(item: Volume) -> dict[str, object]:
 
 
 def _snapshot_dict(item: Snapshot) -> dict[str, object]:
-    fields: dict[str, object] = attrs.asdict(item) | {"state": item.state.value}
-    return fields | {"created": item.created.isoformat()}
+    return {
+        **attrs.asdict(item),
+        "state": item.state.value,
+        "created": item.created.isoformat(),
+    }
 
 
 def _attachment_dict(item: Attachment) -> dict[str, object]:
