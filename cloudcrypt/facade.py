@@ -154,8 +154,8 @@ def encrypted_volumes(
         root: the folder that has ``dev`` and ``sys``.
         clock: the time, where there is no ``deadline``.
         deadline: of all volumes.
-        concurrency: how many are worked on at a time, at most; each takes 64 MiB of memory
-            for its key derivation.
+        concurrency: how many are worked on at a time, at most; they are formatted and unlocked
+            one after the other.
         progress: is told each step of each volume.
 
     Yields:
@@ -281,7 +281,8 @@ class _Host:
         is_foreign = self.trust is None if record is None else record.state is Recorded.REBINDING
         if not isinstance(volume.origin, Blank) and is_foreign:
             reached(Step.FORMATTING)
-            self._agreed(self.stage.rebind(device, volume.origin))
+            record = self.stage.rebind(device, volume.origin)
+            self._agreed(record)
 
     def _agreed(self, record: Record | None) -> Record | None:
         """Return ``record`` if it agrees with the mode that the caller chose.

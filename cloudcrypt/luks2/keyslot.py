@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import threading
 from collections.abc import Callable
 
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id as Argon2idKDF
@@ -68,6 +69,14 @@ def _material_size(slot: Luks2Keyslot) -> int:
     return round_up(slot.key_size * slot.af.stripes, AREA_SECTOR_SIZE)
 
 
+_DERIVING = threading.Lock()
+"""Held while Argon2id runs.
+
+Two threads that run the Argon2id of OpenSSL with several lanes at once may wait for each other for
+ever (seen with OpenSSL 4.0.3 in cryptography 50.0.2; docs/adr/0007-argon2id-of-cryptography.md).
+"""
+
+
 def _area_key(slot: Luks2Keyslot, passphrase: Secret) -> Secret:
     kdf: Argon2id = slot.kdf
     try:
@@ -79,7 +88,8 @@ def _area_key(slot: Luks2Keyslot, passphrase: Secret) -> Secret:
             memory_cost=kdf.memory,
         )
         # Any buffer will do, whatever the stub says; bytes would be a copy that nobody wipes.
-        return Secret(argon2id.derive(passphrase.reveal()))  # type: ignore[arg-type]
+        with _DERIVING:
+            return Secret(argon2id.derive(passphrase.reveal()))  # type: ignore[arg-type]
     except MemoryError as error:
         need = f"{kdf.memory // 1024} MiB of free memory for Argon2id"
         raise HostUnready(need, "free memory, or open fewer volumes at once") from error

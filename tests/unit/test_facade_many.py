@@ -1,5 +1,7 @@
 """Many encrypted volumes at once: bounded, reported, all closed, and no error hides others."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -148,3 +150,33 @@ def test_volumes_of_a_cloud_are_found_by_their_serial_numbers(
         assert found == {name: name.encode() * 4096 for name in ("a", "b", "c")}
         assert {volume.holders for volume in provider.list()} == {()}
         assert len(list(provider.list())) == 3
+
+
+# --- with the key derivation that volumes really have ---
+
+DERIVING = """
+import sys
+from cloudcrypt.facade import encrypted_volumes
+from cloudcrypt.journal import SqliteJournal
+from cloudcrypt.keys import MasterSecret, MasterSecretKeyService
+from cloudcrypt.ledger import SqliteLedger
+from cloudcrypt.provisioning import VolumeRequest
+from cloudcrypt_local import LocalProvider
+folder = sys.argv[1]
+options = {
+    "instance": "this-vm",
+    "keys": MasterSecretKeyService(MasterSecret.from_bytes(bytes(32), bytes(32))),
+    "ledger": SqliteLedger(folder + "/ledger"),
+    "journal": SqliteJournal(folder + "/journal"),
+}
+requests = [VolumeRequest(f"volume-{number}", 17 * 2**20) for number in range(8)]
+for _ in range(2):
+    with encrypted_volumes(LocalProvider(folder + "/store"), requests, **options) as opened:
+        print(len(opened.values), len(opened.errors))
+"""
+
+
+def test_threads_that_derive_keys_do_not_wait_for_each_other_for_ever(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", DERIVING, str(tmp_path)]
+    run = subprocess.run(command, text=True, stdout=subprocess.PIPE, check=True, timeout=120)
+    assert run.stdout.split() == ["8", "0", "8", "0"]

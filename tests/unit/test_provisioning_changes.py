@@ -24,7 +24,7 @@ from cloudcrypt.journal import State
 from cloudcrypt.model import SnapshotState, VolumeState
 from cloudcrypt.sizes import MIB
 from tests.unit.control_planes import ControlPlane
-from tests.unit.shaky_provider import failing, lost_after, lost_before
+from tests.unit.shaky_provider import answering, failing, lost_after, lost_before
 
 PENDING = OperationPending("attachment", "vol", "attaching")
 
@@ -181,6 +181,17 @@ def test_a_volume_is_detached_once(plane: ControlPlane, volume_id: str) -> None:
     assert (volume.state, volume.holders) == (VolumeState.AVAILABLE, ())
     assert plane.provisioner.ensure_detached(volume_id, "node-1") == volume
     assert plane.provider.changes == ["DetachVolume"]
+
+
+def test_a_look_that_is_older_than_the_attachment_is_not_believed(
+    plane: ControlPlane, volume_id: str
+) -> None:
+    before = plane.provider.volumes[volume_id]
+    plane.provisioner.ensure_attached(volume_id, "node-1")
+    plane.provider.faults["get"].append(answering(before))
+    assert plane.provisioner.ensure_detached(volume_id, "node-1").holders == ()
+    assert plane.provider.changes == ["AttachVolume", "DetachVolume"]
+    assert plane.provider.volumes[volume_id].holders == ()
 
 
 def test_a_volume_that_another_instance_has_is_detached_from_this_one(
