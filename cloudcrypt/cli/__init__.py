@@ -9,6 +9,7 @@ import click
 
 from cloudcrypt.cli.demo import demo
 from cloudcrypt.cli.doctor import doctor
+from cloudcrypt.cli.journal import journal
 from cloudcrypt.cli.ledger import ledger
 from cloudcrypt.cli.luks import luks
 from cloudcrypt.cli.output import Group
@@ -28,5 +29,5 @@ def main() -> None:
     """
 
 
-for _command in (demo, doctor, ledger, luks, volume):
+for _command in (demo, doctor, journal, ledger, luks, volume):
     main.add_command(_command)

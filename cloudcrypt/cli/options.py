@@ -28,12 +28,26 @@ from cloudcrypt.stage import Stage
 GENERATION = click.IntRange(min=1, max=GENERATION_MAX)
 """A key generation."""
 
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+def compose(*options: Decorator) -> Decorator:
+    """Return the decorator that gives a command all of these, as if they stood one on another."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
 _LEDGER_HELP = """Keep here, off the disk, what is known of volumes. Guards against a disk that was
 rolled back or blanked, and lets an interrupted format be finished. Without it, the options are all
 that is known."""
 
 
-def ledger_option(*, required: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def ledger_option(*, required: bool) -> Decorator:
     """Return the option --ledger."""
     return click.option(
         "--ledger",
@@ -107,7 +121,7 @@ class Node:
         return attrs.evolve(self.known.expectation, generation=record.generation)
 
 
-def image_command(*, creates: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def image_command(*, creates: bool = False) -> Decorator:
     """Give a command IMAGE, what the caller knows of it, ledger and master secret, as a `Node`.
 
     The command gets the node as its first argument, and its own options by name. One that
@@ -142,15 +156,12 @@ def image_command(*, creates: bool = False) -> Callable[[Callable[..., None]], C
             with node(known, image, master_secret_path, ledger) as here:
                 command(here, **own)
 
-        decorated: Callable[..., None] = run
-        for decorator in reversed(_common_options(creates=creates)):
-            decorated = decorator(decorated)
-        return decorated
+        return compose(*_common_options(creates=creates))(run)
 
     return decorate
 
 
-def _common_options(*, creates: bool) -> list[Callable[..., Callable[..., None]]]:
+def _common_options(*, creates: bool) -> list[Decorator]:
     generation = click.option(
         "--generation",
         type=GENERATION,

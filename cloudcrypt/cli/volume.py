@@ -2,19 +2,23 @@
 
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from typing import Any, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 import attrs
 import click
 
 from cloudcrypt import spi
-from cloudcrypt.cli.options import GENERATION
+from cloudcrypt.cli.journal import ensured, journal_option, provider_option, timeout_option
+from cloudcrypt.cli.options import GENERATION, compose
 from cloudcrypt.cli.output import Group, json_option, show, show_rows, working
 from cloudcrypt.cli.size import Size
+from cloudcrypt.journal import SqliteJournal
 from cloudcrypt.model import Attachment, Snapshot, Volume, identity_to_dict, origin_to_dict
+from cloudcrypt.provisioning import Provisioner
 from cloudcrypt.registry import open_provider
+from cloudcrypt.waiting import Deadline
 
 
 @click.group(cls=Group)
@@ -22,37 +26,36 @@ def volume() -> None:
     """Create, attach, resize, snapshot and delete volumes of a provider."""
 
 
-def _provider_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    url = click.option(
-        "--provider",
-        "url",
-        required=True,
-        metavar="URL",
-        envvar="CLOUDCRYPT_PROVIDER",
-        show_envvar=True,
-        help="Where the volumes are, such as local:///var/lib/volumes.",
-    )
-    return json_option(url(command))
+_JOURNAL = "cloudcrypt.journal"
 
 
-_token = click.option(
-    "--token",
-    metavar="TEXT",
-    default=lambda: secrets.token_hex(16),
-    help="Makes the request idempotent: the same token is the same operation. Random by default.",
-)
-_timeout = click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, max=86400),
-    default=300.0,
-    show_default=True,
-    metavar="SECONDS",
+def _remember(context: click.Context, _: click.Parameter, path: str | None) -> None:
+    context.meta[_JOURNAL] = path
+
+
+_provider_options = compose(provider_option, json_option)
+_asking_options = compose(
+    click.option(
+        "--token",
+        metavar="TEXT",
+        default=lambda: secrets.token_hex(16),
+        help="Makes the request idempotent: the same token is the same operation. Random by "
+        "default, and not looked at with --journal.",
+    ),
+    timeout_option,
+    journal_option(required=False, remember=_remember),
+    _provider_options,
 )
 
 
 def _perform(url: str, intent: spi.Intent[spi.T], timeout: float) -> spi.T:
+    path: str | None = click.get_current_context().meta[_JOURNAL]
     with closing(open_provider(url)) as provider, working("working on the volume"):
-        return spi.perform(provider, intent, timeout=timeout)
+        if path is None:
+            return spi.perform(provider, intent, timeout=timeout)
+        with closing(SqliteJournal(path)) as journal:
+            plane = Provisioner(provider, journal)
+            return ensured(plane, intent, Deadline.after(timeout))
 
 
 def _labels(_: click.Context, __: click.Parameter, texts: Sequence[str]) -> dict[str, str]:
@@ -69,7 +72,7 @@ def _labels(_: click.Context, __: click.Parameter, texts: Sequence[str]) -> dict
 _IOPS = click.option("--iops", type=click.IntRange(min=1), help="Operations a second.")
 _THROUGHPUT = click.option("--throughput", type=Size(), help="Bytes a second, such as 250MiB.")
 _KIND = click.option("--kind", metavar="TYPE", help="The cloud's volume type, such as gp3.")
-_CREATION = (
+_creation_options = compose(
     click.option("--name", required=True, help="Unique among the volumes of the provider."),
     click.option("--place", metavar="ZONE", help="Zone or location."),
     _KIND,
@@ -77,16 +80,8 @@ _CREATION = (
     _THROUGHPUT,
     click.option("--cloud-key", metavar="KEY", help="For the encryption that the cloud does."),
     click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", callback=_labels),
-    _token,
-    _timeout,
-    _provider_options,
+    _asking_options,
 )
-
-
-def _creation_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_CREATION):
-        command = option(command)
-    return command
 
 
 class _Choices(TypedDict):
@@ -176,9 +171,7 @@ def snapshots(url: str) -> None:
 @volume.command()
 @click.argument("volume_id")
 @click.option("--instance", required=True, help="The instance that gets the volume.")
-@_token
-@_timeout
-@_provider_options
+@_asking_options
 def attach(url: str, volume_id: str, instance: str, token: str, timeout: float) -> None:
     """Attach a volume to an instance; it is never taken from another one."""
     outcome = _perform(url, spi.AttachVolume(token, volume_id, instance), timeout)
@@ -189,9 +182,7 @@ def attach(url: str, volume_id: str, instance: str, token: str, timeout: float) 
 @click.argument("volume_id")
 @click.option("--instance", required=True, help="The instance that has the volume.")
 @click.option("--force", is_flag=True, help="Although the instance still uses it.")
-@_token
-@_timeout
-@_provider_options
+@_asking_options
 def detach(  # one parameter an option
     url: str, volume_id: str, instance: str, token: str, timeout: float, *, force: bool
 ) -> None:
@@ -203,9 +194,7 @@ def detach(  # one parameter an option
 @volume.command()
 @click.argument("volume_id")
 @click.argument("size", type=Size())
-@_token
-@_timeout
-@_provider_options
+@_asking_options
 def resize(url: str, volume_id: str, size: int, token: str, timeout: float) -> None:
     """Grow a volume to SIZE; grow the encrypted volume on the node afterwards."""
     show(volume_dict(_perform(url, spi.ResizeVolume(token, volume_id, size), timeout)))
@@ -217,9 +206,7 @@ def resize(url: str, volume_id: str, size: int, token: str, timeout: float) -> N
 @_KIND
 @_IOPS
 @_THROUGHPUT
-@_token
-@_timeout
-@_provider_options
+@_asking_options
 def modify(
     url: str,
     volume_id: str,
@@ -239,9 +226,7 @@ def modify(
 @click.argument("volume_id")
 @click.option("--name", required=True)
 @click.option("--generation", type=GENERATION, help="Key generation of the volume now.")
-@_token
-@_timeout
-@_provider_options
+@_asking_options
 def snapshot(  # one parameter an option
     url: str, volume_id: str, name: str, generation: int | None, token: str, timeout: float
 ) -> None:
@@ -252,9 +237,7 @@ def snapshot(  # one parameter an option
 
 @volume.command()
 @click.argument("volume_id")
-@_token
-@_timeout
-@_provider_options
+@_asking_options
 def delete(url: str, volume_id: str, token: str, timeout: float) -> None:
     """Delete a volume that is attached to nothing; one that is gone is deleted."""
     _perform(url, spi.DeleteVolume(token, volume_id), timeout)
@@ -263,9 +246,7 @@ def delete(url: str, volume_id: str, token: str, timeout: float) -> None:
 
 @volume.command()
 @click.argument("snapshot_id")
-@_token
-@_timeout
-@_provider_options
+@_asking_options
 def delete_snapshot(url: str, snapshot_id: str, token: str, timeout: float) -> None:
     """Delete a snapshot; one that is gone is deleted."""
     _perform(url, spi.DeleteSnapshot(token, snapshot_id), timeout)

@@ -7,15 +7,16 @@ from typing import ClassVar, cast
 import attrs
 
 _SHOWN = 80  # characters of a foreign value that a message repeats
+_ANSWER = 400  # and of what a cloud says, which is the reason of the error
 
 
-def shown(value: object) -> str:
-    """Return ``value`` for a message: ASCII, on one line, at most about 80 characters.
+def shown(value: object, most: int = _SHOWN) -> str:
+    """Return ``value`` for a message: ASCII, on one line, at most about ``most`` characters.
 
     Values read from a disk are hostile: control characters and megabytes stay out of logs.
     """
     text = ascii(value.value if isinstance(value, enum.Enum) else value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 
 @attrs.frozen
@@ -49,7 +50,7 @@ class Answer:
     def __str__(self) -> str:
         """Return the answer for a message."""
         request = "" if self.request_id is None else f", request {shown(self.request_id)}"
-        return f"the cloud says {shown(self.code)}: {shown(self.message)}{request}"
+        return f"the cloud says {shown(self.code)}: {shown(self.message, _ANSWER)}{request}"
 
 
 @attrs.frozen(str=False)

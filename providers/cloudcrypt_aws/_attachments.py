@@ -80,8 +80,7 @@ class Attachments:
             NotFound: it is not attached there any more, or one of the two is gone.
             WrongVolumeState: it is being detached.
         """
-        ebs_id = self.region.referred(reference, intent.volume_id).ebs_id
-        self.region.begun.pause(ebs_id, deadline)
+        self.region.referred(reference, intent.volume_id)
         what = f"{intent.volume_id} to {intent.instance}"
 
         def look() -> Attachment | Still:
@@ -133,7 +132,7 @@ class Attachments:
             with contextlib.suppress(ProviderError):  # the limit is good to know, no more
                 limit = self.limit(host, deadline)
             raise AttachmentLimit(intent.instance, limit, answer=error.answer) from error
-        return self.region.begun.note(ebs_id)
+        return ebs_id
 
     def _attach_by_some_name(
         self, ebs_id: str, intent: AttachVolume, host: InstanceRecord, deadline: Deadline

@@ -1,8 +1,8 @@
 """Many lookups, few requests: whoever asks while a request is under way goes with the next one.
 
-There is no thread and no timer: a caller that finds nobody asking asks for all who are waiting,
-itself included. So a lone caller waits for nobody, and never gets an answer that is older than its
-question.
+There is no thread and no timer: a caller that finds few enough requests under way asks for all who
+are waiting, itself included. So a lone caller waits for nobody, and nobody gets an answer that is
+older than its question.
 """
 
 import copy
@@ -29,6 +29,7 @@ class _Question(Generic[T]):
     """What one caller wants to know."""
 
     key: str
+    is_sent: bool = False
     is_answered: bool = False
     answer: T | None = None
     error: CloudcryptError | None = None
@@ -41,13 +42,14 @@ class Batcher(Generic[T]):
     for itself alone: the others ask again.
     """
 
-    def __init__(self, fetch: Fetch[T], limit: int) -> None:
-        """Send lookups with ``fetch``, at most ``limit`` keys at once."""
+    def __init__(self, fetch: Fetch[T], limit: int, *, at_once: int = 1) -> None:
+        """Send lookups with ``fetch``, ``limit`` keys in one request, ``at_once`` requests."""
         self._fetch = fetch
         self._limit = limit
+        self._at_once = at_once
         self._turn = threading.Condition()
         self._waiting: list[_Question[T]] = []
-        self._is_asking = False
+        self._asking = 0
 
     def get(self, key: str, deadline: Deadline) -> T | None:
         """Return what ``key`` names now, or None if there is no such thing.
@@ -73,19 +75,23 @@ class Batcher(Generic[T]):
             self._waiting.append(question)
         while True:
             with self._turn:
-                while self._is_asking and not question.is_answered:
+                while not question.is_answered and (question.is_sent or self._is_full):
                     self._turn.wait(NOTICE)
                     deadline.check()
                 if question.is_answered:
                     return question
-                self._is_asking = True
                 batch = self._next_batch()
+                self._asking += 1
             try:
                 self._ask(batch, deadline)
             finally:
                 with self._turn:
-                    self._is_asking = False
+                    self._asking -= 1
                     self._turn.notify_all()
+
+    @property
+    def _is_full(self) -> bool:
+        return self._asking >= self._at_once
 
     def _next_batch(self) -> list[_Question[T]]:
         """Take the questions for at most ``limit`` keys, those who wait longest first."""
@@ -97,6 +103,7 @@ class Batcher(Generic[T]):
             (batch if fits else rest).append(question)
             if fits:
                 keys.add(question.key)
+                question.is_sent = True
         self._waiting = rest
         return batch
 

@@ -53,7 +53,7 @@ class Creations:
             if existing is None:
                 raise
             return self._same(existing, intent)
-        return self.region.begun.note(self._same(record, intent) if record.tags else record.id)
+        return self._same(record, intent) if record.tags else record.id
 
     def find(self, intent: CreateVolume, deadline: Deadline) -> str | None:
         """Return the reference of the volume if EC2 has it, else None."""
@@ -72,7 +72,6 @@ class Creations:
         """
         ebs_id = Reference.parse(reference).ebs_id
         name = self.region.volume_id(ebs_id)
-        self.region.begun.pause(ebs_id, deadline)
 
         def look() -> Volume | Still:
             record = self.region.look.volume(ebs_id, deadline)

@@ -27,7 +27,6 @@ class VolumeDeletions:
         names = {"volume": intent.volume_id}
         try:
             self.region.api.again("DeleteVolume", {"VolumeId": ebs_id}, deadline, names)
-            self.region.begun.note(ebs_id)
         except NotFound:
             pass
         except (VolumeInUse, WrongVolumeState) as error:
@@ -54,7 +53,6 @@ class VolumeDeletions:
             OperationFailed: it is not being deleted.
         """
         ebs_id = self.region.referred(reference, intent.volume_id).ebs_id
-        self.region.begun.pause(ebs_id, deadline)
         stays = f"deletion of {ebs_id}"
 
         def look() -> Still | None:

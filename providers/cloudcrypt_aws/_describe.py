@@ -31,6 +31,9 @@ INSTANCE_IDS_MAX: Final = 50
 FILTER_MAX: Final = 199
 """Values of one filter, and one more for the owner: EC2 takes 200 in a request (EC2 user guide,
 "Filter")."""
+AT_ONCE: Final = 2
+"""Requests of one kind under way at a time: with one, a look would take one and a half times as
+long as EC2 does, since it waits for the one before it; with two, little more than EC2 does."""
 _SPECIAL: Final = re.compile(r"[\\\[\]]")  # EC2 takes the first for an escape, moto the others
 
 
@@ -193,7 +196,7 @@ class Look:
                     found[ebs_id] = record
             return found
 
-        return Batcher(fetch, thing.limit)
+        return Batcher(fetch, thing.limit, at_once=AT_ONCE)
 
     def _those_that_exist(
         self, thing: _Thing, ids: Sequence[str], deadline: Deadline
@@ -221,7 +224,7 @@ class Look:
                     found[_tag(shown, tag)].append(read(shown))
             return {value: tuple(things) for value, things in found.items()}
 
-        return Batcher(fetch, FILTER_MAX)
+        return Batcher(fetch, FILTER_MAX, at_once=AT_ONCE)
 
 
 _USUAL: Final = "availability-zone"  # the others are local zones and wavelength zones

@@ -78,7 +78,6 @@ class Detachments:
             NotFound: the volume is gone.
         """
         accepted = self.region.referred(reference, intent.volume_id)
-        self.region.begun.pause(accepted.ebs_id, deadline)
         what = f"{intent.volume_id} from {intent.instance}"
 
         def look() -> Volume | Still:
@@ -124,7 +123,6 @@ class Detachments:
                 is_unheard = mine is None and isinstance(error, ProviderUnavailable)
                 return error if is_unheard else None
             return None if now.state in _LEAVING and not intent.force else error
-        self.region.begun.note(ebs_id)
         return None
 
     def _mine(self, intent: DetachVolume, deadline: Deadline) -> Attached | None:

@@ -111,7 +111,6 @@ class Modifications:
         """
         target = Target.of(intent)
         accepted = self.region.referred(reference, intent.volume_id)
-        self.region.begun.pause(accepted.ebs_id, deadline)
         what = f"modification of {intent.volume_id}"
 
         def look() -> Volume | Still:
@@ -154,7 +153,6 @@ class Modifications:
             if isinstance(error, ProviderUnavailable):
                 return Still(record.state, error)
             raise self._refusal(ebs_id, intent, error, deadline) from error
-        self.region.begun.note(ebs_id)
         return _reference(Modification.of(answer["VolumeModification"]))
 
     def _refusal(

@@ -11,7 +11,7 @@ from cloudcrypt_aws._client import Api
 from cloudcrypt_aws._describe import Look
 from cloudcrypt_aws._ids import Reference
 from cloudcrypt_aws._records import VolumeRecord
-from cloudcrypt_aws._waits import Begun, Missing
+from cloudcrypt_aws._waits import Missing
 
 I_contra = TypeVar("I_contra", contravariant=True)
 T_co = TypeVar("T_co", covariant=True)
@@ -43,7 +43,6 @@ class Region:
     look: Look
     clock: Clock
     missing: Missing
-    begun: Begun = attrs.field(factory=Begun)
 
     def volume_id(self, ebs_id: str) -> str:
         """Return the id of the volume or snapshot that EC2 calls ``ebs_id``."""

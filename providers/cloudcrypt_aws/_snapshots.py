@@ -74,7 +74,6 @@ class Snapshots:
         """
         ebs_id = Reference.parse(reference).ebs_id
         name = self.region.volume_id(ebs_id)
-        self.region.begun.pause(ebs_id, deadline)
 
         def look() -> Snapshot | Still:
             record = self.region.look.snapshot(ebs_id, deadline)
@@ -116,7 +115,7 @@ class Snapshots:
             raise WrongVolumeState(
                 intent.volume_id, state, "a snapshot", answer=error.answer
             ) from error
-        return self.region.begun.note(SnapshotRecord.of(answer).id)
+        return SnapshotRecord.of(answer).id
 
     def _existing(self, intent: CreateSnapshot, deadline: Deadline) -> str | None:
         """Return the snapshot with the name or the token of ``intent``, if one counts.

@@ -28,9 +28,6 @@ FIRST: Final = 1.0
 percentile; attaching and detaching 1 to 4 s (measurements in the EBS CSI driver's cloud.go)."""
 FACTOR: Final = 1.5
 LONGEST: Final = 10.0
-SOON: Final = 1.6
-"""Seconds until the first look at what this process has just asked for: half of it is done then
-(the same measurements), and hardly anything is before."""
 
 _REMEMBERED: Final = 10_000
 
@@ -69,35 +66,6 @@ def settled(look: Callable[[], T | None], deadline: Deadline) -> T | None:
         seen = look()
         if seen is not None or not steps.again():
             return seen
-
-
-class Begun:
-    """What this process has asked EC2 for, and not looked at since. Thread-safe."""
-
-    def __init__(self) -> None:
-        """Start with nothing."""
-        self._lock = threading.Lock()
-        self._fresh: dict[str, None] = {}
-
-    def note(self, what: str) -> str:
-        """Record that EC2 has just accepted to do something to ``what``, and return that."""
-        with self._lock:
-            if len(self._fresh) >= _REMEMBERED:
-                del self._fresh[next(iter(self._fresh))]
-            self._fresh[what] = None
-        return what
-
-    def pause(self, what: str, deadline: Deadline) -> None:
-        """Wait until a look at ``what`` may show more than that EC2 has accepted it.
-
-        Raises:
-            OperationCancelled: the caller cancelled.
-        """
-        with self._lock:
-            is_fresh = what in self._fresh
-            self._fresh.pop(what, None)
-        if is_fresh:
-            deadline.sleep(SOON)
 
 
 class Missing:

@@ -3,14 +3,13 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from threading import local
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
-import boto3
 import pytest
 from libcloud.compute.drivers.ec2 import (  # pyright: ignore[reportMissingTypeStubs]
     EC2NodeDriver,
@@ -18,17 +17,13 @@ from libcloud.compute.drivers.ec2 import (  # pyright: ignore[reportMissingTypeS
     ExEC2AvailabilityZone,
 )
 
-from cloudcrypt.journal import SqliteJournal
-from cloudcrypt.provisioning import Provisioner, VolumeRequest
-from cloudcrypt.sizes import GIB, MIB
-from cloudcrypt_aws import AwsProvider
-from tests.benchmarks.ec2_server import ROOT, Server, serving
+from cloudcrypt.sizes import MIB
+from tests.benchmarks.ec2_process import ROOT, Server, serving
+from tests.benchmarks.ec2_volumes import CONCURRENCY, REGION, ZONE, in_threads, ours
 
 pytestmark = pytest.mark.benchmark
 
-REGION, ZONE = "eu-central-1", "eu-central-1a"
 LATENCY = 0.05
-CONCURRENCY = 8
 EACH = 100  # volumes of an instance
 
 
@@ -52,20 +47,17 @@ class Outcome:
         return self.requests / self.volumes
 
 
-def session() -> boto3.Session:
-    return boto3.Session("testing", "testing", region_name=REGION)
+class Driver(EC2NodeDriver):  # type: ignore[misc,unused-ignore]  # Libcloud has no types
+    """Libcloud's, but for lists that it counts from 0, which moto does not take."""
 
-
-def ours(endpoint: str, instances: list[str], journal: Path, volumes: int) -> None:
-    provider = AwsProvider(REGION, session=session(), endpoint=endpoint, zone=ZONE)
-    plane = Provisioner(provider, SqliteJournal(journal))
-
-    def one(number: int) -> None:
-        volume = plane.ensure_volume(VolumeRequest(f"data-{number}", GIB, kind="gp3"))
-        plane.ensure_attached(volume.id, instances[number % len(instances)])
-
-    in_threads(one, volumes)
-    provider.close()
+    def ex_create_tags(self, resource: Any, tags: Mapping[str, str]) -> bool:
+        pairs = enumerate(tags.items(), 1)
+        parameters = {"Action": "CreateTags", "ResourceId.1": resource.id}
+        for number, (key, value) in pairs:
+            parameters |= {f"Tag.{number}.Key": key, f"Tag.{number}.Value": value}
+        connection: Any = self.connection
+        connection.request("/", params=parameters)
+        return True
 
 
 def theirs(endpoint: str, instances: list[str], _: Path, volumes: int) -> None:
@@ -74,13 +66,13 @@ def theirs(endpoint: str, instances: list[str], _: Path, volumes: int) -> None:
 
     def one(number: int) -> None:
         if not hasattr(drivers, "mine"):
-            made: Any = EC2NodeDriver
+            made: Any = Driver
             drivers.mine = made(
                 "testing", "testing", secure=False, host="127.0.0.1", port=port, region=REGION
             )
         driver: Any = drivers.mine
         volume = driver.create_volume(1, f"data-{number}", location(driver), ex_volume_type="gp3")
-        node = driver.list_nodes(ex_node_ids=[instances[number % len(instances)]])[0]
+        node = SimpleNamespace(id=instances[number % len(instances)])
         place = number // len(instances)
         device = f"/dev/xvd{chr(98 + place // 26)}{chr(97 + place % 26)}"
         driver.attach_volume(node, volume, device)
@@ -94,12 +86,6 @@ def location(driver: Any) -> EC2NodeLocation:
     zone = zone_of(ZONE, "available", REGION)
     found: EC2NodeLocation = location_of(0, ZONE, "Germany", driver, zone)
     return found
-
-
-def in_threads(one: Callable[[int], None], volumes: int) -> None:
-    with ThreadPoolExecutor(CONCURRENCY) as pool:
-        for future in [pool.submit(one, number) for number in range(volumes)]:
-            future.result()
 
 
 def measured(
@@ -141,7 +127,7 @@ def test_requests_for_each_volume_stay_flat_and_time_is_that_of_the_latency(
 MEMORY = """
 import resource, sys, json
 from pathlib import Path
-from tests.benchmarks.test_provisioning import ours
+from tests.benchmarks.ec2_volumes import ours
 endpoint, instances, journal = sys.argv[1], json.loads(sys.argv[2]), Path(sys.argv[3])
 ours(endpoint, instances, journal, 1000)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

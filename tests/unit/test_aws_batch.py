@@ -77,6 +77,24 @@ def test_a_batch_is_no_larger_than_the_cloud_allows() -> None:
     assert sorted(map(len, cloud.batches)) == [1, 1, 3, 3]
 
 
+def test_two_requests_are_under_way_where_that_is_allowed() -> None:
+    both, third = threading.Barrier(2), threading.Event()
+    sizes: list[int] = []
+
+    def fetch(keys: Sequence[str], _deadline: Deadline) -> Mapping[str, str]:
+        sizes.append(len(keys))
+        if len(sizes) <= 2:
+            both.wait(60)
+            while len(batcher._waiting) < 3:
+                third.wait(0.001)
+        return dict.fromkeys(keys, "value")
+
+    batcher = Batcher(fetch, limit=10, at_once=2)
+    calls = [partial(batcher.get, str(number), NOW) for number in range(5)]
+    assert together(calls) == ["value"] * 5
+    assert sizes == [1, 1, 3]
+
+
 def test_an_error_is_raised_to_all_whose_request_it_was() -> None:
     cloud = Cloud(1, error=Throttled("DescribeVolumes"))
     with pytest.raises(Throttled):

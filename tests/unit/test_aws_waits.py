@@ -7,7 +7,7 @@ import pytest
 from cloudcrypt.errors import NotFound, OperationCancelled, OperationPending, Throttled
 from cloudcrypt.waiting import Cancellation, Deadline
 from cloudcrypt_aws import _waits
-from cloudcrypt_aws._waits import GRACE, SOON, Begun, Missing, Still, settled, until
+from cloudcrypt_aws._waits import GRACE, Missing, Still, settled, until
 from cloudcrypt_testing.world.clock import FakeClock
 
 
@@ -66,28 +66,14 @@ def test_what_is_missing_is_gone_only_after_a_while_and_anew_when_it_was_there()
     assert not missing.is_over("vol-1")
 
 
-def test_only_what_was_just_begun_is_waited_for() -> None:
-    clock, begun = FakeClock(), Begun()
-    deadline = Deadline.after(60, clock=clock)
-    begun.pause("vol-1", deadline)
-    assert clock.monotonic() == 0
-    assert begun.note("vol-1") == "vol-1"
-    begun.pause("vol-1", deadline)
-    begun.pause("vol-1", deadline)
-    assert clock.monotonic() == SOON
-
-
 def test_memory_has_a_bound() -> None:
-    clock, begun = FakeClock(), Begun()
+    clock = FakeClock()
     missing = Missing(clock)
     for number in range(10_001):
         missing.is_over(f"vol-{number}")
-        begun.note(f"vol-{number}")
     clock.advance(timedelta(minutes=1).total_seconds())
     assert not missing.is_over("vol-0")
     assert missing.is_over("vol-9000")
-    begun.pause("vol-0", Deadline.after(60, clock=clock))
-    assert clock.monotonic() == 60
 
 
 def test_an_error_of_a_look_ends_the_wait() -> None:

@@ -129,6 +129,14 @@ def test_what_the_cloud_answered_is_kept_and_shown(kind: type[CloudcryptError]) 
     assert ("Code", "request-1", 2.5) == (error.cloud_code, error.request_id, error.retry_after)
 
 
+def test_the_reason_that_a_cloud_gives_is_shown_whole_but_not_without_end() -> None:
+    told = errors.QuotaExceeded("volumes", answer=Answer("Code", "because " * 30))
+    assert "because " * 29 in told.message
+    endless = errors.QuotaExceeded("volumes", answer=Answer("Code", "\u202e because" * 1000))
+    assert endless.message.isascii()
+    assert len(endless.message) < 600
+
+
 def test_without_a_cloud_there_is_no_answer() -> None:
     error = errors.NotFound("volume", "vol-1")
     assert "there is no volume 'vol-1'" == error.message

@@ -93,8 +93,10 @@ class Incoming:
     def of(cls, environ: Mapping[str, Any], body: bytes) -> "Incoming":
         """Look at a WSGI environment and the body that came with it."""
         region, service = _scope(environ.get("HTTP_AUTHORIZATION", ""))
-        is_form = environ.get("CONTENT_TYPE", "").startswith(_FORM)
-        query = Query.parse(body) if is_form else Query({})
+        form = body if environ.get("CONTENT_TYPE", "").startswith(_FORM) else b""
+        if environ["REQUEST_METHOD"] == "GET":  # the Query API takes both; boto3 sends forms
+            form = environ.get("QUERY_STRING", "").encode()
+        query = Query.parse(form)
         target = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
         return cls(service, region, query, target, environ["REQUEST_METHOD"])
 
