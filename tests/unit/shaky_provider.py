@@ -13,8 +13,10 @@ from cloudcrypt.errors import (
     NotFound,
     ProviderUnavailable,
     RequestConflict,
+    UnsupportedOperation,
     Vanished,
     VolumeInUse,
+    WrongVolumeState,
 )
 from cloudcrypt.model import (
     Attachment,
@@ -212,11 +214,14 @@ class ShakyProvider:
                 return self._take(intent)
             case AttachVolume(_, volume_id, instance):
                 self._held_by_nobody_but(volume_id, instance)
+                if self.volumes[volume_id].state is VolumeState.CREATING:
+                    raise WrongVolumeState(volume_id, "creating", "attachment")
                 self.change(volume_id, state=VolumeState.ATTACHED, holders=(instance,))
                 return volume_id
             case DetachVolume(_, volume_id, instance):
                 self._held_by_nobody_but(volume_id, instance)
-                self.change(volume_id, state=VolumeState.AVAILABLE, holders=())
+                if self.volumes[volume_id].holders:
+                    self.change(volume_id, state=VolumeState.AVAILABLE, holders=())
                 return volume_id
             case ResizeVolume(_, volume_id, size):
                 self.change(volume_id, size=round_up(size, MIB))
@@ -232,7 +237,7 @@ class ShakyProvider:
                 self.taken.pop(snapshot_id, None)
                 return snapshot_id
             case _:
-                raise NotImplementedError
+                raise UnsupportedOperation(type(intent).__name__, "ask another provider")
 
     def _create(self, intent: CreateVolume) -> str:
         for volume in self.volumes.values():

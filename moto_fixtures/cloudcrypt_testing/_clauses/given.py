@@ -28,7 +28,7 @@ class Given:
     @pytest.fixture
     def provider(self) -> Iterator[VolumeProvider]:
         """Give the provider under test; a subclass overrides this."""
-        raise NotImplementedError
+        pytest.fail("override the fixture `provider`: it gives the provider under test")
 
     @pytest.fixture
     def reopen(self, provider: VolumeProvider) -> Callable[[], VolumeProvider]:
