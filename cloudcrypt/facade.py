@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from io import RawIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 import attrs
 
@@ -38,24 +38,27 @@ from cloudcrypt.waiting import SYSTEM_CLOCK, Clock, Deadline
 _UNFORMATTED = (Recorded.NEW, Recorded.FORMATTING, Recorded.INITIALISING)
 
 
+class Choices(TypedDict, total=False):
+    """What a caller of `encrypted_volume` can choose; `encrypted_volumes` says what it means."""
+
+    instance: Required[str]
+    keys: Required[KeyService]
+    ledger: Required[Ledger]
+    journal: Journal | None
+    mapper: Mapper[Any] | None
+    mode: Mode
+    policy: KeyPolicy
+    trust: Trust | None
+    detach: bool
+    profiles: Mapping[KeyPolicy, Profile]
+    root: Path
+    clock: Clock
+    deadline: Deadline | None
+
+
 @contextmanager
 def encrypted_volume(
-    provider: VolumeProvider,
-    request: VolumeRequest,
-    *,
-    instance: str,
-    keys: KeyService,
-    ledger: Ledger,
-    journal: Journal | None = None,
-    mapper: Mapper[Any] | None = None,
-    mode: Mode = Mode.CRYPT,
-    policy: KeyPolicy = KeyPolicy.BOUND,
-    trust: Trust | None = None,
-    detach: bool = True,
-    profiles: Mapping[KeyPolicy, Profile] = PROFILES,
-    root: Path = ROOT,
-    clock: Clock = SYSTEM_CLOCK,
-    deadline: Deadline | None = None,
+    provider: VolumeProvider, request: VolumeRequest, **choices: Unpack[Choices]
 ) -> Generator[RawIOBase]:
     """Create, attach, format if new, and open a volume; close and detach it after the block.
 
@@ -66,20 +69,7 @@ def encrypted_volume(
     Args:
         provider: whom to ask for the volume.
         request: the volume.
-        instance: this VM, as the provider calls it.
-        keys: where data keys come from.
-        ledger: the trust anchor of this node.
-        journal: where operations are kept. Without one they end with this process: a volume that a
-            crash leaves created and not yet recorded in the ledger is then unknown, for ever.
-        mapper: how the volume becomes readable; in this process by default.
-        mode: with integrity or without; a volume of the other mode is refused.
-        policy: how the keyslot gets its passphrase.
-        trust: for a formatted volume that the ledger does not know; see `Stage.open`.
-        detach: whether to detach after the block.
-        profiles: what is written and accepted under each policy.
-        root: the folder that has ``dev`` and ``sys``; see `cloudcrypt.device.locate`.
-        clock: the time, where there is no ``deadline``.
-        deadline: until when to wait for the volume to be there, each step 300 s by default.
+        choices: as for `encrypted_volumes`.
 
     Yields:
         The payload as a raw binary file, writable; closed after the block.
@@ -91,25 +81,7 @@ def encrypted_volume(
         CloudcryptError: as `Provisioner.ensure_volume`, `Provisioner.ensure_attached`,
             `cloudcrypt.device.locate`, and the verbs of `Stage`.
     """
-    volumes = encrypted_volumes(
-        provider,
-        [request],
-        instance=instance,
-        keys=keys,
-        ledger=ledger,
-        journal=journal,
-        mapper=mapper,
-        mode=mode,
-        policy=policy,
-        trust=trust,
-        detach=detach,
-        profiles=profiles,
-        root=root,
-        clock=clock,
-        deadline=deadline,
-        concurrency=1,
-    )
-    with volumes as opened:
+    with encrypted_volumes(provider, [request], concurrency=1, **choices) as opened:
         for error in opened.errors.values():
             raise error
         yield opened.values[request.name]
@@ -139,21 +111,22 @@ def encrypted_volumes(
     """Do `encrypted_volume` for many volumes at once.
 
     Args:
-        provider: as for `encrypted_volume`, and so are all that are not listed here.
-        requests: of different names.
-        instance: this VM.
+        provider: whom to ask for the volumes.
+        requests: the volumes, of different names.
+        instance: this VM, as the provider calls it.
         keys: where data keys come from.
         ledger: the trust anchor of this node.
-        journal: where operations are kept.
-        mapper: how volumes become readable.
-        mode: of all volumes.
-        policy: of all volumes.
-        trust: for each volume that the ledger does not know.
+        journal: where operations are kept. Without one they end with this process: a volume that a
+            crash leaves created and not yet recorded in the ledger is then unknown, for ever.
+        mapper: how volumes become readable; in this process by default.
+        mode: with integrity or without; a volume of the other mode is refused.
+        policy: how the keyslot gets its passphrase.
+        trust: for formatted volumes that the ledger does not know; see `Stage.open`.
         detach: whether to detach after the block.
         profiles: what is written and accepted under each policy.
-        root: the folder that has ``dev`` and ``sys``.
+        root: the folder that has ``dev`` and ``sys``; see `cloudcrypt.device.locate`.
         clock: the time, where there is no ``deadline``.
-        deadline: of all volumes.
+        deadline: until when to wait for the volumes to be there, each step 300 s by default.
         concurrency: how many are worked on at a time, at most; they are formatted and unlocked
             one after the other.
         progress: is told each step of each volume.

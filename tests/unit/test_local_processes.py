@@ -1,10 +1,8 @@
 """Several processes and threads use one store of the local provider at once."""
 
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,44 +14,25 @@ from cloudcrypt.waiting import Deadline, SystemClock
 from cloudcrypt_local import LocalProvider
 from cloudcrypt_local._filesystem import FileSystem
 from cloudcrypt_local._locks import Locks
+from tests.unit.processes import START, in_processes
 
 WORKERS = 8
 MIB = 1024 * 1024
 
-_PREAMBLE = """
+_PREAMBLE = f"""
 import sys
 from cloudcrypt.errors import AttachedElsewhere
 from cloudcrypt.spi import AttachVolume, CreateVolume, perform
 from cloudcrypt.waiting import Deadline, SystemClock
 from cloudcrypt_local import LocalProvider
-sys.stdin.readline()  # all start together
-provider = LocalProvider(sys.argv[1])
+{START}provider = LocalProvider(sys.argv[1])
 number = sys.argv[2]
 """
 
 
-def _in_processes(store: Path, script: str) -> list[str]:
+def _together(store: Path, script: str) -> list[str]:
     """Run ``script`` in several processes at once; return what each printed."""
-    command = [sys.executable, "-c", _PREAMBLE + script, str(store)]
-    with ExitStack() as stack:
-        workers = [
-            stack.enter_context(
-                subprocess.Popen(
-                    [*command, str(number)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                )
-            )
-            for number in range(WORKERS)
-        ]
-        for worker in workers:
-            assert worker.stdin is not None
-            worker.stdin.write("\n")
-            worker.stdin.flush()
-        printed = [worker.communicate(timeout=120)[0].strip() for worker in workers]
-    assert [worker.returncode for worker in workers] == [0] * WORKERS
-    return printed
+    return in_processes(WORKERS, _PREAMBLE + script, str(store))
 
 
 @pytest.mark.parametrize("token", ["'the same'", "number"])
@@ -61,7 +40,7 @@ def test_processes_that_create_the_same_name_in_a_new_store_make_one_volume(
     tmp_path: Path, token: str
 ) -> None:
     script = f"print(perform(provider, CreateVolume({token}, 'name', 4096)).id)"
-    printed = _in_processes(tmp_path / "store", script)
+    printed = _together(tmp_path / "store", script)
     volumes = list(LocalProvider(tmp_path / "store").list())
     assert printed == [volumes[0].id] * WORKERS
     assert len(volumes) == len(list((tmp_path / "store").glob("*.img"))) == 1
@@ -72,7 +51,7 @@ def test_processes_that_create_different_names_all_succeed(tmp_path: Path) -> No
 for i in range(5):
     perform(provider, CreateVolume(f"{number}-{i}", f"{number}-{i}", 4096))
 """
-    _in_processes(tmp_path / "store", script)
+    _together(tmp_path / "store", script)
     volumes = list(LocalProvider(tmp_path / "store").list())
     assert len({volume.id for volume in volumes}) == len(volumes) == 5 * WORKERS
 
@@ -86,7 +65,7 @@ try:
 except AttachedElsewhere as error:
     print(error.holder)
 """
-    printed = _in_processes(tmp_path / "store", script)
+    printed = _together(tmp_path / "store", script)
     assert set(printed) == set(provider.get(volume.id).holders)
 
 

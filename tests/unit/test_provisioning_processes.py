@@ -3,52 +3,33 @@
 import subprocess
 import sys
 from collections import Counter
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from cloudcrypt.journal import SqliteJournal, State
 from cloudcrypt_local import LocalProvider
+from tests.unit.processes import START, in_processes
 
 WORKERS = 4
 
-_PREAMBLE = """
+_PREAMBLE = f"""
 import sys
 from cloudcrypt.errors import OperationBusy
 from cloudcrypt.journal import OnBusy, SqliteJournal
 from cloudcrypt.provisioning import Provisioner, VolumeRequest
 from cloudcrypt_local import LocalProvider
-sys.stdin.readline()  # all start together
-folder, number = sys.argv[1:]
+{START}folder, number = sys.argv[1:]
 provider, journal = LocalProvider(folder + "/store"), SqliteJournal(folder + "/journal")
 provisioner = Provisioner(provider, journal)
 request = VolumeRequest("data", 4096)
 """
 
 
-def in_processes(folder: Path, script: str) -> list[str]:
+def _together(folder: Path, script: str) -> list[str]:
     """Run ``script`` in several processes at once; return what each printed."""
-    command = [sys.executable, "-c", _PREAMBLE + script, str(folder)]
-    with ExitStack() as stack:
-        workers = [
-            stack.enter_context(
-                subprocess.Popen(
-                    [*command, str(number)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                )
-            )
-            for number in range(WORKERS)
-        ]
-        for worker in workers:
-            assert worker.stdin is not None
-            worker.stdin.write("\n")
-            worker.stdin.flush()
-        printed = [worker.communicate(timeout=120)[0].strip() for worker in workers]
-    assert [worker.returncode for worker in workers] == [0] * WORKERS
-    return printed
+    return in_processes(WORKERS, _PREAMBLE + script, str(folder))
 
 
 def states(folder: Path) -> Counter[tuple[str, State]]:
@@ -61,7 +42,7 @@ def test_processes_that_want_one_volume_make_one_and_attach_it_once(tmp_path: Pa
 volume = provisioner.ensure_volume(request)
 print(volume.id, provisioner.ensure_attached(volume.id, "node-1").identity.path)
 """
-    printed = in_processes(tmp_path, script)
+    printed = _together(tmp_path, script)
     assert len(set(printed)) == len(list(LocalProvider(tmp_path / "store").list())) == 1
     assert states(tmp_path) == {
         ("CreateVolume", State.DONE): 1,
@@ -81,7 +62,7 @@ for attempt in range(50):
 else:
     print("busy")
 """
-    printed = set(in_processes(tmp_path, script)) - {"busy"}
+    printed = set(_together(tmp_path, script)) - {"busy"}
     assert printed == {volume.id for volume in LocalProvider(tmp_path / "store").list()}
     assert states(tmp_path) == {("CreateVolume", State.DONE): 1}
 
@@ -101,7 +82,7 @@ try:
 except (NotFound, VolumeInUse) as error:
     print(type(error).__name__)
 """
-    in_processes(tmp_path, script)
+    _together(tmp_path, script)
     with closing(SqliteJournal(tmp_path / "journal")) as journal:
         assert [entry for entry in journal.entries() if not entry.is_finished] == []
     for volume in LocalProvider(tmp_path / "store").list():
@@ -127,6 +108,6 @@ Provisioner(Dying(folder + "/store"), journal).ensure_volume(request)
     run = subprocess.run(command, input="\n", text=True, check=False, timeout=120)
     assert run.returncode == -9
     assert sum(states(tmp_path).values()) == 1
-    printed = in_processes(tmp_path, "print(provisioner.ensure_volume(request).id)")
+    printed = _together(tmp_path, "print(provisioner.ensure_volume(request).id)")
     assert len(set(printed)) == len(list(LocalProvider(tmp_path / "store").list())) == 1
     assert states(tmp_path) == {("CreateVolume", State.DONE): 1}
