@@ -327,6 +327,7 @@ def test_the_cloud_is_asked_little_for_each_attachment(
         "AttachVolume",
         "DescribeVolumes",
         "DescribeVolumes",
+        "DescribeVolumes",
         "DescribeInstances",
     ]
 
