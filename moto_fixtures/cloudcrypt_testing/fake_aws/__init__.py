@@ -10,10 +10,10 @@ Importing it needs ``pip install "cloudcrypt[aws,testing]"``.
 
 from cloudcrypt_testing.fake_aws.cloud import Timings
 from cloudcrypt_testing.fake_aws.devices import EBSNode
-from cloudcrypt_testing.fake_aws.exchange import ConnectionDropped, Exchange, Request, RequestLog
 from cloudcrypt_testing.fake_aws.fake import FakeAws
 from cloudcrypt_testing.fake_aws.records import Attachment, Modification, Snapshot, Volume
 from cloudcrypt_testing.world.clock import FakeClock
+from cloudcrypt_testing.world.exchange import ConnectionDropped, Exchange, Request, RequestLog
 
 __all__ = [
     "Attachment",

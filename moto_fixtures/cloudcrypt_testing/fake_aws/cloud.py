@@ -9,7 +9,6 @@ from typing import Final
 import attrs
 
 from cloudcrypt_testing.fake_aws.devices import EBSNode
-from cloudcrypt_testing.fake_aws.forking import ForkLock
 from cloudcrypt_testing.fake_aws.moto_ec2 import MotoEC2
 from cloudcrypt_testing.fake_aws.records import Attachment, Modification, Snapshot, Volume
 from cloudcrypt_testing.fake_aws.tokens import Tokens
@@ -17,6 +16,7 @@ from cloudcrypt_testing.fake_aws.xml import VolumeCache
 from cloudcrypt_testing.world.agenda import Agenda
 from cloudcrypt_testing.world.backing import Backing
 from cloudcrypt_testing.world.clock import FakeClock
+from cloudcrypt_testing.world.forking import ForkLock
 
 GIB: Final = 1024**3
 _MEMORY: Final = 32  # changing requests that a stale read can go back

@@ -15,13 +15,14 @@ from cloudcrypt_testing.fake_aws import attachments, sessions
 from cloudcrypt_testing.fake_aws.adoption import take_in_new
 from cloudcrypt_testing.fake_aws.cloud import Cloud, Timings, View
 from cloudcrypt_testing.fake_aws.devices import EBSNode
-from cloudcrypt_testing.fake_aws.exchange import RequestLog
-from cloudcrypt_testing.fake_aws.layer import ConformanceLayer, Hook
+from cloudcrypt_testing.fake_aws.layer import ConformanceLayer, moto_application
 from cloudcrypt_testing.fake_aws.moto_ec2 import MotoEC2
 from cloudcrypt_testing.fake_aws.records import Modification, Snapshot, Volume
-from cloudcrypt_testing.fake_aws.server import Server, moto_application
 from cloudcrypt_testing.world.clock import FakeClock
+from cloudcrypt_testing.world.exchange import RequestLog
 from cloudcrypt_testing.world.faults import FaultSchedule
+from cloudcrypt_testing.world.layer import Hook
+from cloudcrypt_testing.world.server import Server
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient

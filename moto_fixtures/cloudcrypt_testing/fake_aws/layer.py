@@ -1,134 +1,82 @@
-"""The WSGI middleware in front of moto: faults, throttling, hooks, and the conformance to EC2."""
+"""The WSGI middleware in front of moto: the conformance to EC2."""
 
-import io
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
+from moto.moto_server.werkzeug_app import (  # pyright: ignore[reportMissingTypeStubs] # none
+    DomainDispatcherApplication,
+    create_backend_app,
+)
 
 from cloudcrypt_testing.fake_aws import dispatch, errors
 from cloudcrypt_testing.fake_aws.cloud import Cloud
-from cloudcrypt_testing.fake_aws.exchange import (
-    ConnectionDropped,
-    Exchange,
-    Incoming,
-    Request,
-    RequestLog,
-)
-from cloudcrypt_testing.fake_aws.throttling import Buckets
-from cloudcrypt_testing.world.faults import (
-    ConnectionLost,
-    Fault,
-    FaultSchedule,
-    Refused,
-    ReplyLost,
-    ServerError,
-    Slow,
-    StaleRead,
-    Throttled,
-)
+from cloudcrypt_testing.fake_aws.incoming import Incoming
+from cloudcrypt_testing.world.clock import FakeClock
+from cloudcrypt_testing.world.faults import Call, Refused, ServerError, Throttled
+from cloudcrypt_testing.world.layer import Answer, Layer
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-Hook = Callable[[Exchange], None]
 _XML = [("Content-Type", "text/xml;charset=UTF-8")]
 
 
+def moto_application() -> "WSGIApplication":
+    """Return moto, all of its services."""
+    return DomainDispatcherApplication(create_backend_app)
+
+
 @attrs.frozen
-class _Answer:
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
+class Asked:
+    """A request, in its own words and in those of WSGI, for whoever passes it on."""
+
+    environ: "WSGIEnvironment"
+    incoming: Incoming
 
 
-class ConformanceLayer:
+class ConformanceLayer(Layer[Asked]):
     """One WSGI application around another one, moto's."""
 
     def __init__(self, app: "WSGIApplication", cloud: Cloud) -> None:
         """Answer for ``cloud``, and pass on to ``app`` what is not answered here."""
+        super().__init__(dispatch.is_reading)
         self._app = app
         self.cloud = cloud
-        self.faults = FaultSchedule()
-        self.buckets = Buckets()
-        self.requests = RequestLog()
-        self.hooks: list[Hook] = []
 
-    def __call__(
-        self, environ: "WSGIEnvironment", start_response: "StartResponse"
-    ) -> Iterable[bytes]:
-        """Answer one request, or raise `ConnectionDropped`."""
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        environ["wsgi.input"] = io.BytesIO(body)
+    @property
+    def clock(self) -> FakeClock:
+        """The time that EC2 lives in."""
+        return self.cloud.clock
+
+    def read(self, environ: "WSGIEnvironment", body: bytes) -> tuple[Call, Asked]:
+        """Return a request to any service of AWS."""
         incoming = Incoming.of(environ, body)
-        self.cloud.clock.tick()
-        if self.faults.latency:
-            time.sleep(self.faults.latency)
-        status = 0
-        try:
-            answer = self._answer(environ, incoming)
-            status = answer.status
-        finally:
-            call = incoming.call
-            self.requests.append(Request(call.service, call.action, call.parameters, status))
-        start_response(f"{answer.status} Answer", answer.headers)
-        return [answer.body]
+        return incoming.call, Asked(environ, incoming)
 
-    def _answer(self, environ: "WSGIEnvironment", incoming: Incoming) -> _Answer:
-        call = incoming.call
-        struck = self.faults.strike(call)
-        self._tell(Exchange(call, "before"))
-        error = self._hinder(struck)
-        if error is None and not self.buckets.take(call.action, self.cloud.clock.monotonic()):
-            error = errors.throttled()
-        if error is not None:
-            return _Answer(error.status, _XML, incoming.refusal(error))
-        stale = max((fault.changes for fault in struck if isinstance(fault, StaleRead)), default=0)
-        answer = self._done(environ, incoming, stale)
-        self._tell(Exchange(call, "after"))
-        if any(isinstance(fault, ReplyLost) for fault in struck):
-            raise ConnectionDropped
-        return answer
+    def refusal(self, incoming: Asked, fault: Refused | Throttled | ServerError) -> Answer:
+        """Return the error in the way that the service would write it."""
+        error = _error(fault)
+        return Answer(error.status, _XML, incoming.incoming.refusal(error))
 
-    def _tell(self, exchange: Exchange) -> None:
-        for hook in tuple(self.hooks):
-            hook(exchange)
-
-    def _hinder(self, struck: tuple[Fault, ...]) -> errors.EC2Error | None:
-        """Let happen what happens before a request is looked at."""
-        for fault in struck:
-            if isinstance(fault, Slow):
-                self._linger(fault)
-        for fault in struck:
-            if isinstance(fault, ConnectionLost):
-                raise ConnectionDropped
-            error = _error(fault)
-            if error is not None:
-                return error
-        return None
-
-    def _linger(self, fault: Slow) -> None:
-        if fault.is_real:
-            time.sleep(fault.seconds)
-        else:
-            self.cloud.clock.advance(fault.seconds)
-
-    def _done(self, environ: "WSGIEnvironment", incoming: Incoming, stale: int) -> _Answer:
+    def answer(self, incoming: Asked, stale: int) -> Answer:
+        """Answer for EC2, or let moto."""
+        environ = incoming.environ
         environ["HTTP_X_MOTO_ACCOUNT_ID"] = self.cloud.moto.account
-        if incoming.service != "ec2" or incoming.region != self.cloud.moto.region:
+        asked = incoming.incoming
+        if asked.service != "ec2" or asked.region != self.cloud.moto.region:
             self.cloud.is_worn = True
             return self._ask_moto(environ)
-        theirs: list[_Answer] = []
+        theirs: list[Answer] = []
 
         def ask_moto() -> dispatch.Reply:
             theirs.append(self._ask_moto(environ))
             return theirs[0].status, theirs[0].body
 
-        status, body = dispatch.answer(self.cloud, incoming.query, stale, ask_moto)
-        return theirs[0] if theirs else _Answer(status, _XML, body)
+        status, body = dispatch.answer(self.cloud, asked.query, stale, ask_moto)
+        return theirs[0] if theirs else Answer(status, _XML, body)
 
-    def _ask_moto(self, environ: "WSGIEnvironment") -> _Answer:
+    def _ask_moto(self, environ: "WSGIEnvironment") -> Answer:
         begun: list[tuple[str, list[tuple[str, str]]]] = []
         written: list[bytes] = []
 
@@ -140,10 +88,10 @@ class ConformanceLayer:
 
         written.extend(self._app(environ, start))
         status, headers = begun[-1]
-        return _Answer(int(status.split()[0]), headers, b"".join(written))
+        return Answer(int(status.split()[0]), headers, b"".join(written))
 
 
-def _error(fault: Fault) -> errors.EC2Error | None:
+def _error(fault: Refused | Throttled | ServerError) -> errors.EC2Error:
     match fault:
         case Throttled():
             return errors.throttled()
@@ -151,5 +99,3 @@ def _error(fault: Fault) -> errors.EC2Error | None:
             return errors.server_error(status)
         case Refused(code, message, status):
             return errors.EC2Error(code, message, status)
-        case ConnectionLost() | ReplyLost() | StaleRead() | Slow():
-            return None

@@ -1,12 +1,11 @@
-"""Token buckets: how many requests of a kind EC2 takes before it refuses some."""
+"""Token buckets: how many requests of a kind a cloud takes before it refuses some."""
 
 import threading
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Final
 
 import attrs
-
-from cloudcrypt_testing.fake_aws.dispatch import is_reading
 
 READING: Final = "reading"
 """The family of all requests that change nothing."""
@@ -22,10 +21,10 @@ class _Bucket:
     left: float
     filled: float
 
-    def covers(self, action: str) -> bool:
+    def covers(self, action: str, *, is_reading: bool) -> bool:
         """Say whether requests for ``action`` take from this bucket."""
         if self.family in {READING, CHANGING}:
-            return is_reading(action) == (self.family == READING)
+            return is_reading == (self.family == READING)
         return fnmatchcase(action, self.family)
 
     def take(self, moment: float) -> bool:
@@ -42,8 +41,9 @@ class _Bucket:
 class Buckets:
     """All buckets of an account. Thread-safe."""
 
-    def __init__(self) -> None:
-        """Begin without limits."""
+    def __init__(self, is_reading: Callable[[str], bool]) -> None:
+        """Begin without limits; ``is_reading`` says whether an action changes nothing."""
+        self._is_reading = is_reading
         self._lock = threading.Lock()
         self._buckets: dict[str, _Bucket] = {}
 
@@ -62,7 +62,12 @@ class Buckets:
         if not self._buckets:
             return True
         with self._lock:
-            covering = [bucket for bucket in self._buckets.values() if bucket.covers(action)]
+            is_reading = self._is_reading(action)
+            covering = [
+                bucket
+                for bucket in self._buckets.values()
+                if bucket.covers(action, is_reading=is_reading)
+            ]
             taken = [
                 bucket.take(moment) for bucket in covering
             ]  # from each, whatever the others say

@@ -8,14 +8,9 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from moto.moto_server.werkzeug_app import (  # pyright: ignore[reportMissingTypeStubs] # none
-    DomainDispatcherApplication,
-    MotoRequestHandler,
-    create_backend_app,
-)
-from werkzeug.serving import ThreadedWSGIServer
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
-from cloudcrypt_testing.fake_aws.exchange import ConnectionDropped
+from cloudcrypt_testing.world.exchange import ConnectionDropped
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -24,12 +19,7 @@ _POLL = 0.05  # seconds that stopping takes at most
 _HOST = "127.0.0.1"
 
 
-def moto_application() -> "WSGIApplication":
-    """Return moto, all of its services."""
-    return DomainDispatcherApplication(create_backend_app)
-
-
-class _Handler(MotoRequestHandler):
+class _Handler(WSGIRequestHandler):
     """Reads a request to its end and writes its answer at once, so that another can follow."""
 
     protocol_version = "HTTP/1.1"
