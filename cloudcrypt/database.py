@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,8 @@ BUSY_TIMEOUT: Final = 5.0
 IN_MEMORY: Final = ":memory:"
 """The path of a database that ends with this process."""
 
+_NO_UPGRADES: Final[Mapping[int, Sequence[str]]] = {}
+
 
 class Database:
     """An open file; every change is one transaction with full synchronous durability."""
@@ -28,6 +30,7 @@ class Database:
         *,
         version: int,
         unavailable: Callable[[str, str], CloudcryptError],
+        upgrades: Mapping[int, Sequence[str]] = _NO_UPGRADES,
         busy_timeout: float = BUSY_TIMEOUT,
     ) -> None:
         """Open the file at ``path``; made with mode 0600, and its folder with 0700, if missing.
@@ -37,6 +40,7 @@ class Database:
             schema: the statements that make an empty file one of this version.
             version: of the schema.
             unavailable: makes the error that is raised, of the path and a reason.
+            upgrades: by version, the statements that lead from it to the next one.
             busy_timeout: seconds to wait for another process.
 
         Raises:
@@ -57,7 +61,7 @@ class Database:
             self._db.execute("PRAGMA synchronous = EXTRA")
         try:
             with self.transaction() as db:
-                self._migrate(db, schema, version)
+                self._migrate(db, schema, version, upgrades)
         except CloudcryptError:
             self._db.close()
             raise
@@ -82,14 +86,23 @@ class Database:
         """Close the file. Idempotent."""
         self._db.close()
 
-    def _migrate(self, db: sqlite3.Connection, schema: Sequence[str], version: int) -> None:
+    def _migrate(
+        self,
+        db: sqlite3.Connection,
+        schema: Sequence[str],
+        version: int,
+        upgrades: Mapping[int, Sequence[str]],
+    ) -> None:
         (found,) = db.execute("PRAGMA user_version").fetchone()
-        if found == 0:
-            for statement in schema:
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version = {version}")
-        elif found != version:
+        if found == version:
+            return
+        steps = [schema] if found == 0 else [upgrades.get(at) for at in range(found, version)]
+        if not steps or None in steps:  # newer, or too old
             raise self._unavailable(self.path, f"it has schema version {found}")
+        for step in steps:
+            for statement in step or ():
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version = {version}")
 
     @contextmanager
     def _translated(self) -> Generator[None]:

@@ -29,8 +29,8 @@ from cloudcrypt.profiles import PROFILES, Profile
 from cloudcrypt.provisioning import Provisioner, Report, Results, Step, VolumeRequest
 from cloudcrypt.provisioning.many import CONCURRENCY, Tally, for_each
 from cloudcrypt.provisioning.provisioner import by_name
-from cloudcrypt.provisioning.view import View
-from cloudcrypt.provisioning.wishes import subject_of_name, subject_of_volume
+from cloudcrypt.provisioning.view import View, subject_of_volume
+from cloudcrypt.provisioning.wishes import subject_of_name
 from cloudcrypt.spi import CreateVolume, DeleteVolume, VolumeProvider
 from cloudcrypt.stage import Stage, Trust
 from cloudcrypt.waiting import SYSTEM_CLOCK, Clock, Deadline
@@ -270,7 +270,7 @@ class _Host:
     def _blank_creation(self, volume_id: str) -> Entry | None:
         """Return the entry that proves the volume to be new and blank, if there is one."""
         made = self._journal.entries(
-            provider=self.provisioner.provider.url,
+            namespace=self.provisioner.provider.namespace,
             operation=CreateVolume.__name__,
             outcome=volume_id,
             states=[State.DONE],

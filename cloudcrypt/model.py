@@ -39,9 +39,29 @@ def is_uuid(text: str) -> bool:
 GENERATION_MAX = 2**63 - 1
 
 
+_DEVICE_NAME = re.compile(r"\w[\w.-]{0,254}", re.ASCII)  # GCE, as the API answers to another one
+_DISK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}", re.ASCII)  # Azure, naming rules
+_LUN_MAX = 63  # Azure: the largest virtual machines take 64 data disks
+
+
 def _check_generation(_: object, __: object, generation: int) -> None:
     if not 1 <= generation <= GENERATION_MAX:
         raise InvalidRequest("generation", generation, f"1 to {GENERATION_MAX}")
+
+
+def _check_device_name(_: object, __: object, name: str) -> None:
+    if _DEVICE_NAME.fullmatch(name) is None:
+        raise InvalidRequest("device_name", name, "1 to 255 of A-Z a-z 0-9 . _ -")
+
+
+def _check_lun(_: object, __: object, lun: int) -> None:
+    if not 0 <= lun <= _LUN_MAX:
+        raise InvalidRequest("lun", lun, f"0 to {_LUN_MAX}")
+
+
+def _check_disk_name(_: object, __: object, name: str) -> None:
+    if _DISK_NAME.fullmatch(name) is None:
+        raise InvalidRequest("name", name, "1 to 80 of A-Z a-z 0-9 . _ -")
 
 
 class Mode(enum.Enum):
@@ -107,7 +127,8 @@ class Volume:
     ``id`` is canonical and unique for ever (see docs/reference/volume-ids); ``name`` is the
     caller's; ``holders`` are the instances it is attached to. ``place`` is the zone or location,
     ``kind`` the cloud's volume type, ``throughput`` is in bytes a second, ``cloud_key`` the key of
-    the cloud's own encryption: None where the provider has no such thing.
+    the cloud's own encryption: None where the provider has no such thing. ``maker`` is who asked
+    for it first, if they said so; see `cloudcrypt.spi.CreateVolume`.
     """
 
     id: str
@@ -124,6 +145,7 @@ class Volume:
     cloud_key: str | None = None
     multi_attach: bool = False
     labels: Mapping[str, str] = attrs.field(factory=dict[str, str], hash=False)
+    maker: str | None = None
 
 
 class SnapshotState(enum.Enum):
@@ -174,7 +196,39 @@ class DeviceName:
     name: str
 
 
-DeviceIdentity = FilePath | NvmeSerial | DeviceName
+@attrs.frozen
+class GoogleDeviceName:
+    """Identity of a volume by the device name that Google's hypervisor reports for it.
+
+    A SCSI disk has it in its identification page (VPD 0x83), an NVMe namespace in the vendor data
+    of Identify Namespace, at byte 384. Which of the two it is, the instance decides. Device names
+    are 1 to 255 of ``[A-Za-z0-9._-]``, and begin with neither point nor hyphen.
+
+    Raises:
+        InvalidRequest: it is no device name.
+    """
+
+    device_name: str = attrs.field(validator=_check_device_name)
+
+
+@attrs.frozen
+class AzureLun:
+    """Identity of a volume by its logical unit number on the data controller of an Azure VM.
+
+    A SCSI disk of Azure says no more than that; an NVMe namespace (number LUN + 2) may say
+    ``name``, that of the disk, too. A LUN is used again, so the sealed header of the volume has to
+    prove it.
+    LUNs are 0 to 63, names 1 to 80 of ``[A-Za-z0-9._-]``, and begin with a letter or digit.
+
+    Raises:
+        InvalidRequest: it is no such number or name.
+    """
+
+    lun: int = attrs.field(validator=_check_lun)
+    name: str = attrs.field(validator=_check_disk_name)
+
+
+DeviceIdentity = FilePath | NvmeSerial | DeviceName | GoogleDeviceName | AzureLun
 """How the node finds and proves a device: data of the provider, so that a node needs no SDK."""
 
 
@@ -267,6 +321,10 @@ def identity_to_dict(identity: DeviceIdentity) -> dict[str, Any]:
             return {"kind": "nvme", **attrs.asdict(identity)}
         case DeviceName():
             return {"kind": "name", **attrs.asdict(identity)}
+        case GoogleDeviceName():
+            return {"kind": "google", **attrs.asdict(identity)}
+        case AzureLun():
+            return {"kind": "azure", **attrs.asdict(identity)}
 
 
 def identity_from_dict(document: Mapping[str, Any]) -> DeviceIdentity:
@@ -283,6 +341,10 @@ def identity_from_dict(document: Mapping[str, Any]) -> DeviceIdentity:
             return NvmeSerial(str(document["serial"]), str(document["model"]))
         case "name":
             return DeviceName(str(document["name"]))
+        case "google":
+            return GoogleDeviceName(str(document["device_name"]))
+        case "azure":
+            return AzureLun(int(document["lun"]), str(document["name"]))
         case _:
             msg = "no identity of a device"
             raise ValueError(msg)

@@ -22,15 +22,14 @@ T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 
 TOKEN_MAX = 64
-"""Bytes of a token: the least that the clouds allow (EC2 client tokens)."""
+"""Bytes of a token, and of a maker: the least that the clouds allow (EC2 client tokens)."""
 
 
-def _check_token(_: object, __: object, token: str) -> None:
+def _check_token(_: object, field: "attrs.Attribute[str]", token: str) -> None:
     text = cast("object", token)
-    if not isinstance(text, str) or not 0 < len(text) <= TOKEN_MAX:
-        raise InvalidRequest("token", token, f"1 to {TOKEN_MAX} printable ASCII characters")
-    if not (text.isascii() and text.isprintable()):
-        raise InvalidRequest("token", token, f"1 to {TOKEN_MAX} printable ASCII characters")
+    is_short = isinstance(text, str) and 0 < len(text) <= TOKEN_MAX
+    if not (is_short and token.isascii() and token.isprintable()):
+        raise InvalidRequest(field.name, token, f"1 to {TOKEN_MAX} printable ASCII characters")
 
 
 def _check_size(_: object, __: object, size: int) -> None:
@@ -97,7 +96,8 @@ class CreateVolume(Intent[Volume]):
     operations a second, ``throughput`` bytes a second; ``None`` leaves the choice to the provider.
     ``cloud_key`` names a key of the cloud's own key management, for the encryption that the cloud
     does by itself: it protects from others, not from the cloud. A volume with ``multi_attach`` may
-    be attached to several instances at once.
+    be attached to several instances at once. ``maker`` is who asks, the installation, in 1 to 64
+    printable ASCII characters: the volume remembers the first one. It makes the intent no other.
     """
 
     name: str = attrs.field(validator=_check_text)
@@ -112,6 +112,7 @@ class CreateVolume(Intent[Volume]):
     labels: Mapping[str, str] = attrs.field(
         factory=dict[str, str], hash=False, validator=_check_labels
     )
+    maker: str | None = attrs.field(default=None, validator=attrs.validators.optional(_check_token))
 
 
 @attrs.frozen
@@ -243,6 +244,14 @@ class VolumeProvider(Protocol):
         ...
 
     @property
+    def namespace(self) -> str:
+        """What names are unique in: providers of one namespace see and make the same volumes.
+
+        Several URLs may lead to one namespace. It has no secrets.
+        """
+        ...
+
+    @property
     def capabilities(self) -> Capabilities:
         """What this provider offers."""
         ...
@@ -261,9 +270,10 @@ class VolumeProvider(Protocol):
         """Return the handle of ``intent`` if the cloud has accepted it, else None. Changes nothing.
 
         It is for whoever does not know whether an answer was lost. Where a cloud shows new things
-        late, it takes the time to be sure.
+        late, it takes the time to be sure: None is never a guess.
 
         Raises:
+            OperationPending: it does not show, and the deadline ends before that would be sure.
             ProviderError: the cloud could not be asked.
             OperationCancelled: the caller cancelled.
         """

@@ -86,8 +86,7 @@ def ensured(plane: Provisioner, intent: spi.Intent[spi.T], deadline: Deadline) -
 
 def _without_token(intent: spi.Intent[Any]) -> dict[str, Any]:
     fields = attrs.asdict(intent, recurse=False)
-    del fields["token"]
-    return fields
+    return {name: fields[name] for name in fields if name not in {"token", "maker"}}
 
 
 @click.group(cls=Group)
@@ -115,7 +114,8 @@ def list_entries(journal_path: str, *, everything: bool) -> None:
 def resume(journal_path: str, url: str, operation_id: str | None, timeout: float) -> None:
     """Finish an operation, or all of a provider: whoever began them.
 
-    The exit code is that of the first one that cannot be finished.
+    Of all, those that detach or delete are not begun: what the provider has not accepted yet is
+    given up. The exit code is that of the first one that cannot be finished.
     """
     deadline = Deadline.after(timeout)
     with (

@@ -44,18 +44,21 @@ class OnBusy(enum.Enum):
 class Entry:
     """One operation, from its intent to its outcome. Without secrets.
 
-    ``provider`` is the URL of who was asked. ``subject`` is what the operation works on, in words:
-    an operation excludes all others on the same subject. ``attempt`` counts the operations that
-    make one thing of one name, from 1. ``begun`` and ``changed`` are when the intent was stored and
-    when the entry last changed, in UTC.
+    ``namespace`` is that of the provider that was asked, ``provider`` its URL, for people to see:
+    several URLs may lead to one namespace. ``subject`` is what the operation works on, in words:
+    an operation excludes all others on the same subject of the namespace. ``attempt`` counts the
+    operations that make one thing of one name, from 1. ``begun`` and ``changed`` are when the
+    intent was stored and when the entry last changed, in UTC.
 
     ``blank`` says that the volume which the operation makes, or made, is known to be empty: nothing
-    of its name existed when the intent was stored, it has no source, and nobody has been told yet.
+    of its name existed when the intent was stored, it has no source, this journal is its maker, and
+    nobody has been told yet.
     ``reference`` is that of the handle, once accepted. ``outcome`` is the id of the volume or
     snapshot of an operation that is done; ``error`` says why one has failed.
     """
 
     id: str
+    namespace: str
     provider: str
     subject: str
     intent: Intent[Any]
@@ -87,6 +90,11 @@ class Entry:
 class Journal(Protocol):
     """A store of entries, durable when a method returns. Safe across threads and processes."""
 
+    @property
+    def id(self) -> str:
+        """The random id of this journal, for ever: the maker of what is made through it."""
+        ...
+
     def get(self, operation_id: str) -> Entry | None:
         """Return the entry with this id, or None if there is none.
 
@@ -116,7 +124,7 @@ class Journal(Protocol):
     def entries(
         self,
         *,
-        provider: str | None = None,
+        namespace: str | None = None,
         subject: str | None = None,
         operation: str | None = None,
         outcome: str | None = None,
@@ -126,7 +134,7 @@ class Journal(Protocol):
         """Return the entries that agree with all that is given, newest first.
 
         Args:
-            provider: the URL of who was asked.
+            namespace: that of the provider that was asked.
             subject: what they work on.
             operation: the name of an intent's class.
             outcome: what an operation that is done made or changed.
@@ -139,19 +147,20 @@ class Journal(Protocol):
         """Remove entries that were finished ``before``; return how many. Idempotent.
 
         The last one about a thing that took more than one attempt stays, whatever its age: the
-        tokens of its attempts must not be used again.
+        tokens of its attempts must not be used again. So does the deletion of a volume whose
+        creation stays: it says that the volume is meant to be gone.
         """
         ...
 
     def hold(
         self,
-        provider: str,
+        namespace: str,
         subject: str,
         *,
         deadline: Deadline,
         on_busy: OnBusy = OnBusy.WAIT,
     ) -> AbstractContextManager[None]:
-        """Within the block, keep all others on this host away from ``subject``.
+        """Within the block, keep all others on this host away from ``subject`` of ``namespace``.
 
         Whoever dies within the block gives it up. Not reentrant.
 

@@ -1,16 +1,12 @@
 """One worker for each subject at a time, among the threads and processes of this host."""
 
-import fcntl
-import hashlib
-import os
-import struct
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final, Protocol
 
 from cloudcrypt.errors import JournalUnavailable, OperationBusy
+from cloudcrypt.hostlocks import HostLocks
 from cloudcrypt.journal.entry import OnBusy
 from cloudcrypt.waiting import Deadline
 
@@ -18,7 +14,6 @@ PAUSE: Final = 0.02
 """Seconds before a lock is tried again for the first time; later pauses are longer."""
 PAUSE_LONGEST: Final = 0.5
 """Seconds between two tries at most."""
-_OFFSET_BITS: Final = 62  # a file offset has 63
 
 
 class Locks(Protocol):
@@ -71,17 +66,8 @@ class ThreadLocks:
             self._taken.discard(key)
 
 
-class FileLocks:
-    """Locks among all threads and processes that use one lock file.
-
-    A lock is one byte of the file, locked by open file description: threads exclude each other as
-    processes do, and the kernel gives up the locks of a process that dies. The file is never read
-    or written. Network file systems do not keep such locks.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Use the file at ``path``; made with mode 0600 when it is first needed."""
-        self._path = path
+class FileLocks(HostLocks):
+    """Locks among all threads and processes that use one lock file; see `HostLocks`."""
 
     def take(self, key: str) -> int | None:
         """Take a lock; see `Locks.take`.
@@ -89,30 +75,7 @@ class FileLocks:
         Raises:
             JournalUnavailable: the lock file cannot be used.
         """
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            fd = os.open(self._path, flags, 0o600)
-            try:
-                fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK, key))
-            except BaseException:
-                os.close(fd)
-                raise
-        except BlockingIOError:
-            return None
+            return super().take(key)
         except OSError as error:
-            raise JournalUnavailable(str(self._path), str(error)) from error
-        return fd
-
-    def give(self, key: str, taken: int, /) -> None:
-        """Give a lock back: said aloud, since a child forked meanwhile has the descriptor too."""
-        try:
-            fcntl.fcntl(taken, fcntl.F_OFD_SETLK, _flock(fcntl.F_UNLCK, key))
-        finally:
-            os.close(taken)
-
-
-def _flock(kind: int, key: str) -> bytes:
-    """Return the ``struct flock`` of fcntl(2) for the byte of ``key``."""
-    digest = hashlib.sha256(key.encode()).digest()
-    offset = int.from_bytes(digest[:8], "big") >> (64 - _OFFSET_BITS)
-    return struct.pack("hhqqi4x", kind, os.SEEK_SET, offset, 1, 0)
+            raise JournalUnavailable(str(self.path), str(error)) from error

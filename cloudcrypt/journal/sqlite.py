@@ -15,13 +15,16 @@ from cloudcrypt.journal.locks import FileLocks, Locks, ThreadLocks, held
 from cloudcrypt.waiting import Deadline
 from cloudcrypt.wire import intent_from_dict, intent_to_dict
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 _SCHEMA: Final = (
+    "CREATE TABLE journal (id TEXT NOT NULL) STRICT",
+    "INSERT INTO journal (id) VALUES (lower(hex(randomblob(16))))",
     """
     CREATE TABLE operations (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         id TEXT NOT NULL UNIQUE,
+        namespace TEXT NOT NULL,
         provider TEXT NOT NULL,
         subject TEXT NOT NULL,
         operation TEXT NOT NULL,
@@ -36,30 +39,44 @@ _SCHEMA: Final = (
         error TEXT
     ) STRICT
     """,
-    "CREATE INDEX by_subject ON operations (provider, subject)",
+    "CREATE INDEX by_subject ON operations (namespace, subject)",
     "CREATE INDEX by_outcome ON operations (outcome)",
     # The lock keeps callers apart; this keeps the file right if somebody goes past it.
     """
-    CREATE UNIQUE INDEX one_at_a_time ON operations (provider, subject)
+    CREATE UNIQUE INDEX one_at_a_time ON operations (namespace, subject)
     WHERE state IN ('pending', 'accepted')
     """,
 )
 
 _UNKNOWN_STATE: Final = f"state NOT IN {tuple(state.value for state in State)}"
 
-_PRUNE: Final = """
+_IS_DELETION: Final = "(operation = 'DeleteVolume' AND state = 'done')"
+
+_PRUNE: Final = f"""
 DELETE FROM operations
-WHERE state IN ('done', 'failed') AND changed < ? AND NOT (attempt > 1 AND number = (
+WHERE state IN ('done', 'failed') AND changed < ? AND NOT {_IS_DELETION}
+AND NOT (attempt > 1 AND number = (
     SELECT max(number) FROM operations AS same
-    WHERE same.provider = operations.provider AND same.subject = operations.subject
+    WHERE same.namespace = operations.namespace AND same.subject = operations.subject
 ))
-"""
+"""  # noqa: S608  # our own words
+
+_PRUNE_DELETIONS: Final = f"""
+DELETE FROM operations
+WHERE {_IS_DELETION} AND changed < ? AND NOT EXISTS (
+    SELECT 1 FROM operations AS made
+    WHERE made.operation = 'CreateVolume' AND made.namespace = operations.namespace
+    AND made.outcome = json_extract(operations.intent, '$.volume_id')
+)
+"""  # noqa: S608  # our own words
+"""The second step: the deletions of volumes whose creation is not kept any more."""
 
 
 class SqliteJournal:
     """The journal of one host; see `cloudcrypt.journal.Journal` for its methods.
 
-    Next to the file lies ``<file>.lock``, by which callers exclude each other. Keep both on a local
+    The file has a random id of its own, for ever: a copy of it would be the same journal, so make
+    none. Next to it lies ``<file>.lock``, by which callers exclude each other. Keep both on a local
     file system.
     """
 
@@ -71,7 +88,7 @@ class SqliteJournal:
             busy_timeout: seconds to wait for the transactions of other processes.
 
         Raises:
-            JournalUnavailable: it cannot be opened, or a newer version wrote it.
+            JournalUnavailable: it cannot be opened, or another version wrote it.
         """
         self._database = Database(
             path,
@@ -80,6 +97,8 @@ class SqliteJournal:
             unavailable=JournalUnavailable,
             busy_timeout=busy_timeout,
         )
+        with self._database.transaction() as db:
+            self._id: str = db.execute("SELECT id FROM journal").fetchone()[0]
         self._locks: Locks = ThreadLocks()
         if self._database.path != IN_MEMORY:
             self._locks = FileLocks(Path(f"{Path(path).resolve()}.lock"))
@@ -88,6 +107,11 @@ class SqliteJournal:
     def in_memory(cls) -> Self:
         """Return a journal that ends with this process: nothing of it survives a crash."""
         return cls(IN_MEMORY)
+
+    @property
+    def id(self) -> str:
+        """The random id of this journal; see `Journal.id`."""
+        return self._id
 
     def get(self, operation_id: str) -> Entry | None:
         """Return the entry with this id; see `Journal.get`."""
@@ -126,7 +150,7 @@ class SqliteJournal:
     def entries(
         self,
         *,
-        provider: str | None = None,
+        namespace: str | None = None,
         subject: str | None = None,
         operation: str | None = None,
         outcome: str | None = None,
@@ -135,7 +159,7 @@ class SqliteJournal:
     ) -> tuple[Entry, ...]:
         """Return entries, newest first; see `Journal.entries`."""
         facts = {
-            "provider": provider,
+            "namespace": namespace,
             "subject": subject,
             "operation": operation,
             "outcome": outcome,
@@ -156,18 +180,19 @@ class SqliteJournal:
     def prune(self, before: datetime) -> int:
         """Remove entries that were finished ``before``; see `Journal.prune`."""
         with self._database.transaction() as db:
-            return db.execute(_PRUNE, (_stored(before),)).rowcount
+            steps = (_PRUNE, _PRUNE_DELETIONS)
+            return sum(db.execute(step, (_stored(before),)).rowcount for step in steps)
 
     def hold(
         self,
-        provider: str,
+        namespace: str,
         subject: str,
         *,
         deadline: Deadline,
         on_busy: OnBusy = OnBusy.WAIT,
     ) -> AbstractContextManager[None]:
         """Keep all others on this host away from ``subject``; see `Journal.hold`."""
-        key = f"{provider}\n{subject}"
+        key = f"{namespace}\n{subject}"
         return held(self._locks, key, subject, deadline=deadline, on_busy=on_busy)
 
     def close(self) -> None:
@@ -195,6 +220,7 @@ def _stored(moment: datetime) -> str:
 def _row(entry: Entry) -> dict[str, str | int | None]:
     return {
         "id": entry.id,
+        "namespace": entry.namespace,
         "provider": entry.provider,
         "subject": entry.subject,
         "operation": entry.operation,
@@ -213,6 +239,7 @@ def _row(entry: Entry) -> dict[str, str | int | None]:
 def _from_columns(columns: Mapping[str, Any]) -> Entry:
     return Entry(
         id=columns["id"],
+        namespace=columns["namespace"],
         provider=columns["provider"],
         subject=columns["subject"],
         intent=intent_from_dict(json.loads(columns["intent"])),

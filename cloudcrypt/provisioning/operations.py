@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -14,6 +14,7 @@ from cloudcrypt.errors import (
     CloudcryptError,
     ModificationLimited,
     NotFound,
+    OperationBusy,
     OperationFailed,
     OutOfCapacity,
     ProviderError,
@@ -25,16 +26,27 @@ from cloudcrypt.errors import (
     VolumeInUse,
     WrongVolumeState,
 )
-from cloudcrypt.journal import Entry, Journal, State
+from cloudcrypt.journal import Entry, Journal, OnBusy, State
 from cloudcrypt.journal.entry import UNFINISHED
 from cloudcrypt.model import Attachment, Snapshot, Volume, VolumeState
 from cloudcrypt.provisioning.request import check_outcome
 from cloudcrypt.provisioning.view import View, is_transient
 from cloudcrypt.provisioning.wishes import Found, Missing, Wish
-from cloudcrypt.spi import CreateSnapshot, CreateVolume, Handle, Intent, VolumeProvider
+from cloudcrypt.spi import (
+    CreateSnapshot,
+    CreateVolume,
+    DeleteSnapshot,
+    DeleteVolume,
+    DetachVolume,
+    Handle,
+    Intent,
+    VolumeProvider,
+)
 from cloudcrypt.waiting import Clock, Deadline, retrying
 
 T = TypeVar("T")
+
+NEVER_ACCEPTED: Final = "given up before the provider had accepted it"
 
 ENDED: Final = (
     AttachedElsewhere,
@@ -48,6 +60,9 @@ ENDED: Final = (
     VolumeInUse,
 )
 """What ends an operation that was accepted. After any other error it may still be under way."""
+
+REMOVING: Final = (DeleteSnapshot, DeleteVolume, DetachVolume)
+"""What takes something away: begun by a caller who wishes for it now, or names it; by no other."""
 
 
 @attrs.frozen
@@ -70,39 +85,43 @@ class Operations:
         entry = self._left_over(wish, view)
         tries = self.attempts
         while True:
-            if entry is None:
-                seen = wish.look(view)
-                if isinstance(seen, Found):
-                    return seen.value
-                entry = self._store(wish, seen, view)
-            try:
-                outcome: T = self.carry_out(entry, deadline)
-            except CloudcryptError as error:
-                tries -= 1
-                if tries <= 0 or not self._is_burnt(entry, error):
-                    raise
-                entry = None
-            else:
-                return outcome
+            seen = Missing() if entry is not None else wish.look(view)
+            if isinstance(seen, Missing):
+                entry = entry or self._store(wish, seen, view)
+                try:
+                    seen = Found[T](self._carry_out(entry, deadline))
+                except CloudcryptError as error:
+                    tries -= 1
+                    if tries <= 0 or not self._is_burnt(entry, error):
+                        raise
+                    entry = None
+                    continue
+            if self._stays(wish.end(seen.value), view):
+                return seen.value
+            entry = None
 
-    def finish(self, entry: Entry, deadline: Deadline) -> None:
+    def finish(self, entry: Entry, deadline: Deadline, *, is_named: bool) -> None:
         """Take ``entry``, of which nothing more is known, to its end.
-
-        Raises:
-            CloudcryptError: why it could not be, or that it has failed.
-        """
-        self.carry_out(entry, deadline, may_be_lost=True)
-
-    def carry_out(self, entry: Entry, deadline: Deadline, *, may_be_lost: bool = False) -> Any:  # noqa: ANN401  # what the intent's class says
-        """Take ``entry`` to its end and return its outcome.
 
         Args:
             entry: unfinished.
             deadline: until when to wait.
-            may_be_lost: whether it may have been begun by a caller who did not get the answer.
+            is_named: whether the caller means this very one. Else, if it takes something away and
+                was never accepted, it is given up: an old wish does not come true by surprise.
+
+        Raises:
+            CloudcryptError: why it could not be, or that it has failed.
         """
+        accepted = self._accepted(entry, View(self.provider, self.journal, deadline))
+        if accepted is None and isinstance(entry.intent, REMOVING) and not is_named:
+            self._give_up(entry, NEVER_ACCEPTED)
+        else:
+            self._carry_out(accepted or entry, deadline)
+
+    def _carry_out(self, entry: Entry, deadline: Deadline) -> Any:  # noqa: ANN401  # what the intent's class says
+        """Take ``entry``, which nobody has an answer to, to its end and return its outcome."""
         if entry.state is State.PENDING:
-            entry = self._begin(entry, deadline, may_be_lost=may_be_lost)
+            entry = self._begin(entry, deadline)
         return self._resume(entry, deadline)
 
     def _left_over(self, wish: Wish[T], view: View) -> Entry | None:
@@ -110,27 +129,59 @@ class Operations:
 
         How that ends is recorded; whether the wish is true by then is for a look to say.
         """
-        for entry in self.journal.entries(
-            provider=self.provider.url, subject=wish.subject, states=UNFINISHED
-        ):
+        for entry in self._unfinished(wish.subject):
             is_same = wish.intent(entry.intent.token) == entry.intent
-            if entry.state is State.PENDING:
-                handle = self._found(entry.intent, view)
-                if handle is None and is_same:
-                    return entry
-                if handle is None:
-                    self._give_up(entry, "given up before the provider had accepted it")
-                    continue
-                entry = self._accept(entry, handle)  # noqa: PLW2901  # the same one, later
-            if wish.overrides(entry) and not is_same:
-                self._give_up(entry, "overridden while it was under way")
+            accepted = self._accepted(entry, view)
+            if accepted is None and is_same:
+                return entry
+            if accepted is None:
+                self._give_up(entry, NEVER_ACCEPTED)
+            elif wish.overrides(accepted) and not is_same:
+                self._give_up(accepted, "overridden while it was under way")
             else:
                 with suppress(*ENDED):
-                    self._resume(entry, view.deadline)
+                    self._resume(accepted, view.deadline)
         return None
 
-    def _found(self, intent: Intent[Any], view: View) -> Handle[Any] | None:
-        return view.ask(lambda: self.provider.find(intent, deadline=view.deadline))
+    def _stays(self, end: Wish[None] | None, view: View) -> bool:
+        """Say whether nothing is under way that makes ``end`` true; see to it that it stays so.
+
+        What was never accepted is given up, what was is taken to its end. What another caller is at
+        work on is its own.
+        """
+        if end is None or not self._ends(end):
+            return True
+        try:
+            with self._held(end.subject, view.deadline):
+                for entry in self._ends(end):
+                    accepted = self._accepted(entry, view)
+                    if accepted is not None:
+                        with suppress(*ENDED):
+                            self._resume(accepted, view.deadline)
+                        return False
+                    self._give_up(entry, NEVER_ACCEPTED)
+        except OperationBusy:
+            pass
+        return True
+
+    def _ends(self, end: Wish[None]) -> list[Entry]:
+        kind = type(end.intent("-"))
+        return [entry for entry in self._unfinished(end.subject) if isinstance(entry.intent, kind)]
+
+    def _held(self, subject: str, deadline: Deadline) -> AbstractContextManager[None]:
+        namespace = self.provider.namespace
+        return self.journal.hold(namespace, subject, deadline=deadline, on_busy=OnBusy.RAISE)
+
+    def _unfinished(self, subject: str) -> tuple[Entry, ...]:
+        namespace = self.provider.namespace
+        return self.journal.entries(namespace=namespace, subject=subject, states=UNFINISHED)
+
+    def _accepted(self, entry: Entry, view: View) -> Entry | None:
+        """Return ``entry``, unfinished, once accepted; None if the provider does not know it."""
+        if entry.state is State.ACCEPTED:
+            return entry
+        handle = view.ask(lambda: self.provider.find(entry.intent, deadline=view.deadline))
+        return None if handle is None else self._accept(entry, handle)
 
     def _store(self, wish: Wish[T], seen: Missing, view: View) -> Entry:
         """Store the intent of a new operation."""
@@ -139,11 +190,12 @@ class Operations:
         if isinstance(intent, CreateVolume | CreateSnapshot):
             last = view.newest(wish.subject, type(intent))
             attempt = 1 if last is None else last.attempt + 1
-            token = shared_token(self.provider.url, intent, attempt)
+            token = shared_token(self.provider.namespace, intent, attempt)
         now = self.clock.now()
         return self.journal.add(
             Entry(
                 id=self.randomness(8),
+                namespace=self.provider.namespace,
                 provider=self.provider.url,
                 subject=wish.subject,
                 intent=wish.intent(token),
@@ -154,8 +206,8 @@ class Operations:
             )
         )
 
-    def _begin(self, entry: Entry, deadline: Deadline, *, may_be_lost: bool) -> Entry:
-        intent, lost = entry.intent, may_be_lost
+    def _begin(self, entry: Entry, deadline: Deadline) -> Entry:
+        intent, lost = entry.intent, False
 
         def attempt() -> Handle[Any]:
             nonlocal lost
@@ -169,7 +221,7 @@ class Operations:
                 lost = was_lost  # this one was answered: nothing was done
                 raise
             except (RequestError, ProviderError) as error:
-                if not error.retryable:
+                if not error.retryable and not (was_lost and _leaves_doubt(intent, error)):
                     self._fail(entry, error)
                 raise
 
@@ -187,13 +239,16 @@ class Operations:
             outcome = retrying(
                 lambda: self.provider.resume(handle, deadline=deadline),
                 deadline=deadline,
-                is_safe=is_transient,
+                is_safe=lambda error: is_transient(error) or _will_pass(error),
             )
             check_outcome(entry.intent, outcome, unit=unit)
         except ENDED as error:
             self._fail(entry, error)
             raise
-        self._change(entry, state=State.DONE, outcome=_id_of(outcome))
+        # Somebody else may have made it under the same name and token, and written to it since.
+        is_ours = isinstance(outcome, Volume) and outcome.maker == self.journal.id
+        is_blank = entry.blank and is_ours
+        self._change(entry, state=State.DONE, outcome=_id_of(outcome), blank=is_blank)
         return outcome
 
     def _is_burnt(self, entry: Entry, error: CloudcryptError) -> bool:
@@ -209,10 +264,8 @@ class Operations:
                 return True
             case NotFound():
                 return now.reference is not None
-            case RequestConflict():
-                return error.name == intent.token
             case _:
-                return False
+                return _names_token(intent, error)
 
     def _accept(self, entry: Entry, handle: Handle[Any]) -> Entry:
         return self._change(entry, state=State.ACCEPTED, reference=handle.reference)
@@ -228,14 +281,28 @@ class Operations:
         return self.journal.replace(entry, attrs.evolve(entry, **changed))
 
 
-def shared_token(provider: str, intent: CreateVolume | CreateSnapshot, attempt: int) -> str:
+def shared_token(namespace: str, intent: CreateVolume | CreateSnapshot, attempt: int) -> str:
     """Return the token of an attempt to make something of a name.
 
     It is the same on every host, so that two of them that make the same name at once make one. An
     attempt that failed has burnt its token at some clouds; the next one has another.
     """
-    facts = [provider, type(intent).__name__, intent.name, attempt]
+    facts = [namespace, type(intent).__name__, intent.name, attempt]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _names_token(intent: Intent[Any], error: CloudcryptError) -> bool:
+    return isinstance(error, RequestConflict) and error.name == intent.token
+
+
+def _leaves_doubt(intent: Intent[Any], error: CloudcryptError) -> bool:
+    """Say whether an earlier request, whose answer was lost, may be done although this one is not.
+
+    The same token has to be used then until one request is answered at once: a new one might make
+    the thing a second time.
+    """
+    is_creation = isinstance(intent, CreateVolume | CreateSnapshot)
+    return is_creation and not (isinstance(error, Vanished) or _names_token(intent, error))
 
 
 def _will_pass(error: CloudcryptError) -> bool:

@@ -41,7 +41,10 @@ ATTEMPTS: Final = 3
 
 @attrs.frozen
 class Resumption:
-    """An operation after `Provisioner.resume_all`: its entry, and why it is not done, if so."""
+    """An operation after `Provisioner.resume_all`: its entry, and what went wrong, if so.
+
+    One that was given up has no error; its entry is ``FAILED`` and says why.
+    """
 
     entry: Entry
     error: CloudcryptError | None = None
@@ -106,7 +109,7 @@ class Provisioner:
             RequestError: the provider cannot make such a volume.
             OperationFailed: every attempt was accepted and failed.
         """
-        return self._ensure(Existing(request), deadline)
+        return self._ensure(Existing(request, self.journal.id), deadline)
 
     def ensure_volumes(
         self,
@@ -256,7 +259,7 @@ class Provisioner:
 
     def unfinished(self) -> tuple[Entry, ...]:
         """Return the operations at this provider that are not finished, oldest first."""
-        found = self.journal.entries(provider=self.provider.url, states=UNFINISHED)
+        found = self.journal.entries(namespace=self.provider.namespace, states=UNFINISHED)
         return tuple(reversed(found))
 
     def resume(self, operation_id: str, *, deadline: Deadline | None = None) -> Entry:
@@ -268,16 +271,13 @@ class Provisioner:
             OperationUnknown: the journal has none of this id at this provider.
             RequestError: the provider refused it.
         """
-        until = self._until(deadline)
-        subject = self._entry(operation_id).subject
-        with self._hold(subject, until):
-            entry = self._entry(operation_id)
-            if not entry.is_finished:
-                self._operations.finish(entry, until)
-        return self._entry(operation_id)
+        return self._finished(operation_id, self._until(deadline), is_named=True)
 
     def resume_all(self, *, deadline: Deadline | None = None) -> tuple[Resumption, ...]:
         """Do `resume` for everything unfinished, oldest first; one failure does not stop the rest.
+
+        What detaches or deletes, and was never accepted, is given up: whoever wished for it may not
+        any more. To begin it all the same, name it: `resume`.
 
         What another caller is at work on is waited for, or left to it, as ``on_busy`` says.
 
@@ -289,13 +289,21 @@ class Provisioner:
 
     def _resumption(self, entry: Entry, until: Deadline) -> Resumption:
         try:
-            return Resumption(self.resume(entry.id, deadline=until))
+            return Resumption(self._finished(entry.id, until, is_named=False))
         except CloudcryptError as error:
             return Resumption(self._entry(entry.id), error)
 
+    def _finished(self, operation_id: str, until: Deadline, *, is_named: bool) -> Entry:
+        subject = self._entry(operation_id).subject
+        with self._hold(subject, until):
+            entry = self._entry(operation_id)
+            if not entry.is_finished:
+                self._operations.finish(entry, until, is_named=is_named)
+        return self._entry(operation_id)
+
     def _entry(self, operation_id: str) -> Entry:
         entry = self.journal.get(operation_id)
-        if entry is None or entry.provider != self.provider.url:
+        if entry is None or entry.namespace != self.provider.namespace:
             raise OperationUnknown(operation_id)
         return entry
 
@@ -306,7 +314,8 @@ class Provisioner:
             return self._operations.ensure(wish, until)
 
     def _hold(self, subject: str, until: Deadline) -> AbstractContextManager[None]:
-        return self.journal.hold(self.provider.url, subject, deadline=until, on_busy=self._on_busy)
+        namespace = self.provider.namespace
+        return self.journal.hold(namespace, subject, deadline=until, on_busy=self._on_busy)
 
     def _until(self, deadline: Deadline | None) -> Deadline:
         return Deadline.after(clock=self._clock) if deadline is None else deadline

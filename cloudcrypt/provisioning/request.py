@@ -13,7 +13,7 @@ from cloudcrypt.spi import CreateSnapshot, CreateVolume, FromSnapshot, FromVolum
 
 @attrs.frozen
 class VolumeRequest:
-    """A volume to have: `cloudcrypt.spi.CreateVolume` without the token, and with its rules.
+    """A volume to have: `cloudcrypt.spi.CreateVolume` without token and maker, and with its rules.
 
     The name is unique at one provider. What is None or empty is left to the provider when the
     volume is made, and is not compared with a volume that exists.
@@ -34,9 +34,9 @@ class VolumeRequest:
         """Apply the rules of the intent."""
         self.intent("-")
 
-    def intent(self, token: str) -> CreateVolume:
+    def intent(self, token: str, maker: str | None = None) -> CreateVolume:
         """Return the intent to create the volume."""
-        return CreateVolume(token, **attrs.asdict(self, recurse=False))
+        return CreateVolume(token, **attrs.asdict(self, recurse=False), maker=maker)
 
 
 VOUCHED: Final = ("source", "place", "throughput", "cloud_key")

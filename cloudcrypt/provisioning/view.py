@@ -14,8 +14,8 @@ from cloudcrypt.errors import (
     Throttled,
 )
 from cloudcrypt.journal import Entry, Journal, State
-from cloudcrypt.model import Snapshot, SnapshotState, Volume, VolumeState
-from cloudcrypt.spi import Handle, Intent, VolumeProvider
+from cloudcrypt.model import Snapshot, SnapshotState, Volume, VolumeState, check_volume_id
+from cloudcrypt.spi import DeleteVolume, Handle, Intent, VolumeProvider
 from cloudcrypt.waiting import Deadline, retrying
 
 T = TypeVar("T")
@@ -28,6 +28,11 @@ _NO_MORE: Final = (VolumeState.DELETING, VolumeState.ERROR)
 def is_transient(error: CloudcryptError) -> bool:
     """Say whether the same question may well be answered a little later."""
     return isinstance(error, ProviderUnavailable | Throttled)
+
+
+def subject_of_volume(volume_id: str) -> str:
+    """Return the subject of operations on a volume."""
+    return f"volume {check_volume_id(volume_id)}"
 
 
 @attrs.frozen
@@ -68,12 +73,16 @@ class View:
     def _made_by(self, made: Entry) -> Volume | None:
         """Return the volume that a creation made, unless it is gone for sure.
 
-        A cloud may not show, for a moment, what is there; its handle waits for that.
+        A cloud may not show, for a moment, what is there; its handle waits for that. What was
+        deleted through the journal is not waited for.
         """
         handle: Handle[Volume] = Handle(made.intent, made.reference or "")
+        volume_id = made.outcome or ""
         try:
-            return self.volume(made.outcome or "")
+            return self.volume(volume_id)
         except NotFound:
+            if self.newest(subject_of_volume(volume_id), DeleteVolume, State.DONE) is not None:
+                return None
             with suppress(NotFound, OperationFailed):
                 return self.ask(lambda: self.provider.resume(handle, deadline=self.deadline))
             return None
@@ -88,13 +97,23 @@ class View:
         found = self.ask(lambda: tuple(self.provider.snapshots()))
         return next((each for each in found if each.id == snapshot_id), None)
 
-    def newest(self, subject: str, operation: type[Intent[Any]], *states: State) -> Entry | None:
-        """Return the newest entry about ``subject``, in any of ``states`` or in any at all."""
+    def newest(
+        self,
+        subject: str,
+        operation: type[Intent[Any]],
+        *states: State,
+        instance: str | None = None,
+    ) -> Entry | None:
+        """Return the newest entry about ``subject``, in any of ``states`` or in any at all.
+
+        With ``instance``, of those to attach there or to detach from there.
+        """
         found = self.journal.entries(
-            provider=self.provider.url,
+            namespace=self.provider.namespace,
             subject=subject,
             operation=operation.__name__,
             states=states or tuple(State),
-            limit=1,
+            limit=1 if instance is None else None,
         )
-        return found[0] if found else None
+        named = (one for one in found if instance in (None, getattr(one.intent, "instance", None)))
+        return next(named, None)

@@ -5,7 +5,13 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
-from cloudcrypt.errors import AttachedElsewhere, InvalidRequest, NotFound, RequestConflict
+from cloudcrypt.errors import (
+    AttachedElsewhere,
+    InvalidRequest,
+    NotFound,
+    RequestConflict,
+    WrongVolumeState,
+)
 from cloudcrypt.journal import Entry, State
 from cloudcrypt.model import Attachment, Snapshot, SnapshotState, Volume, check_volume_id
 from cloudcrypt.provisioning.request import (
@@ -15,7 +21,7 @@ from cloudcrypt.provisioning.request import (
     differences,
     snapshot_differences,
 )
-from cloudcrypt.provisioning.view import USABLE, View
+from cloudcrypt.provisioning.view import USABLE, View, subject_of_volume
 from cloudcrypt.sizes import round_up
 from cloudcrypt.spi import (
     AttachVolume,
@@ -70,10 +76,9 @@ class Wish(ABC, Generic[T]):
         """Say whether an accepted operation on the same subject need not be waited for."""
         return False
 
-
-def subject_of_volume(volume_id: str) -> str:
-    """Return the subject of operations on a volume."""
-    return f"volume {check_volume_id(volume_id)}"
+    def end(self, value: T) -> "Wish[None] | None":  # noqa: ARG002  # most do not end otherwise
+        """Return the wish that would end ``value`` under another subject, if there is one."""
+        return None
 
 
 def subject_of_name(name: str) -> str:
@@ -83,9 +88,10 @@ def subject_of_name(name: str) -> str:
 
 @attrs.frozen
 class Existing(Wish[Volume]):
-    """A volume of a name."""
+    """A volume of a name; ``maker`` asks for it."""
 
     request: VolumeRequest
+    maker: str | None = None
 
     @property
     def subject(self) -> str:
@@ -94,7 +100,11 @@ class Existing(Wish[Volume]):
 
     def intent(self, token: str) -> CreateVolume:
         """Return the intent to create it."""
-        return self.request.intent(token)
+        return self.request.intent(token, self.maker)
+
+    def end(self, value: Volume) -> "Gone":
+        """Return the wish that the volume be deleted: what has the name stays."""
+        return Gone(value.id)
 
     def look(self, view: View) -> Found[Volume] | Missing:
         """Compare the whole request with the volume of its name.
@@ -154,7 +164,7 @@ class Attached(Wish[Attachment]):
         handle = made.handle
         try:
             return Found(view.ask(lambda: view.provider.resume(handle, deadline=view.deadline)))
-        except (NotFound, AttachedElsewhere):  # it was another attachment
+        except (NotFound, AttachedElsewhere, WrongVolumeState):  # another one, or it is leaving
             return Missing()
 
 
@@ -188,15 +198,25 @@ class Detached(Wish[Volume]):
             return Found(volume)
         # A look may be older than an attachment. Unless the journal says the same, the provider is
         # asked: it knows for certain, and detaching what is detached is nothing.
-        attached = view.newest(self.subject, AttachVolume)
-        detached = view.newest(self.subject, DetachVolume, State.DONE)
+        here = self.instance
+        attached = view.newest(self.subject, AttachVolume, instance=here)
+        detached = view.newest(self.subject, DetachVolume, State.DONE, instance=here)
         if detached is None or (attached is not None and attached.begun > detached.begun):
             return Missing()
         return Found(volume)
 
     def overrides(self, entry: Entry) -> bool:
-        """Do not wait for an attachment that is stuck, or a detachment that only force ends."""
-        return isinstance(entry.intent, AttachVolume | DetachVolume)
+        """Do not wait for an attachment that is stuck, or a detachment that only force ends.
+
+        What is under way at another instance is waited for: it would surprise whoever comes next.
+        """
+        match entry.intent:
+            case AttachVolume(instance=instance):
+                return instance == self.instance
+            case DetachVolume(instance=instance, force=forced):
+                return instance == self.instance and self.force and not forced
+            case _:
+                return False
 
 
 @attrs.frozen
@@ -266,9 +286,14 @@ class Gone(Wish[None]):
         return DeleteVolume(token, self.volume_id)
 
     def look(self, view: View) -> Found[None] | Missing:
-        """See whether the journal knows that it was deleted: ids are not used again."""
-        deleted = view.newest(self.subject, DeleteVolume, State.DONE)
-        return Missing() if deleted is None else Found(None)
+        """See whether the journal knows that it was deleted, and the provider shows it no more."""
+        if view.newest(self.subject, DeleteVolume, State.DONE) is None:
+            return Missing()
+        try:
+            view.volume(self.volume_id)
+        except NotFound:
+            return Found(None)
+        return Missing()
 
 
 @attrs.frozen
@@ -319,6 +344,7 @@ class SnapshotGone(Wish[None]):
         return DeleteSnapshot(token, self.snapshot_id)
 
     def look(self, view: View) -> Found[None] | Missing:
-        """See whether the journal knows that it was deleted: ids are not used again."""
-        deleted = view.newest(self.subject, DeleteSnapshot, State.DONE)
-        return Missing() if deleted is None else Found(None)
+        """See whether the journal knows that it was deleted, and the provider shows it no more."""
+        if view.newest(self.subject, DeleteSnapshot, State.DONE) is None:
+            return Missing()
+        return Found(None) if view.snapshot(self.snapshot_id) is None else Missing()

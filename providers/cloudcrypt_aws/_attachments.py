@@ -26,7 +26,7 @@ from cloudcrypt_aws._names import ATTEMPTS, Names
 from cloudcrypt_aws._records import Attached, InstanceRecord, VolumeRecord
 from cloudcrypt_aws._region import Region
 from cloudcrypt_aws._volumes import origin_of
-from cloudcrypt_aws._waits import Still, until
+from cloudcrypt_aws._waits import Missing, Still, until
 
 MODEL: Final = "Amazon Elastic Block Store"
 """The model of the NVMe controller of every volume (EBS user guide, "Identify the device")."""
@@ -60,9 +60,12 @@ class Attachments:
         """
         ebs_id = self.region.ebs_volume(intent.volume_id)
         check_instance(intent.instance)
-        return until(
-            lambda: self._attach(ebs_id, intent, deadline), deadline, "attachment", intent.volume_id
-        )
+        missing = Missing(self.region.clock)
+
+        def attempt() -> str | Still:
+            return self._attach(ebs_id, intent, missing, deadline)
+
+        return until(attempt, deadline, "attachment", intent.volume_id)
 
     def find(self, intent: AttachVolume, deadline: Deadline) -> str | None:
         """Return the reference if the volume is attached there, or about to be, else None."""
@@ -81,18 +84,17 @@ class Attachments:
             WrongVolumeState: it is being detached.
         """
         self.region.referred(reference, intent.volume_id)
-        what = f"{intent.volume_id} to {intent.instance}"
+        missing = Missing(self.region.clock)
 
         def look() -> Attachment | Still:
             record = self.region.volume(intent.volume_id, deadline)
             mine = record.attached_to(intent.instance)
             self._check_alone(record, intent)
             if mine is None:
-                if self.region.missing.is_over(what):
-                    missing = f"of {intent.volume_id} to {intent.instance}"
-                    raise NotFound("attachment", missing)
+                if missing.is_over():
+                    raise NotFound("attachment", f"of {intent.volume_id} to {intent.instance}")
                 return Still("not shown yet")
-            self.region.missing.found(what)
+            missing.found()
             return self._proven(record, mine, intent, deadline)
 
         return until(look, deadline, "attachment", intent.volume_id)
@@ -119,14 +121,16 @@ class Attachments:
             raise NotFound("instance", instance)
         return record
 
-    def _attach(self, ebs_id: str, intent: AttachVolume, deadline: Deadline) -> str | Still:
+    def _attach(
+        self, ebs_id: str, intent: AttachVolume, missing: Missing, deadline: Deadline
+    ) -> str | Still:
         host = self.instance(intent.instance, deadline)
         if ebs_id in host.devices.values():
-            return self._judged(ebs_id, intent, deadline, None)
+            return self._judged(ebs_id, intent, missing, deadline, None)
         try:
             self._attach_by_some_name(ebs_id, intent, host, deadline)
         except (VolumeInUse, WrongVolumeState, ProviderUnavailable) as error:
-            return self._judged(ebs_id, intent, deadline, error)
+            return self._judged(ebs_id, intent, missing, deadline, error)
         except AttachmentLimit as error:
             limit = None
             with contextlib.suppress(ProviderError):  # the limit is good to know, no more
@@ -160,13 +164,17 @@ class Attachments:
         self,
         ebs_id: str,
         intent: AttachVolume,
+        missing: Missing,
         deadline: Deadline,
         error: ProviderError | None,
     ) -> str | Still:
         """Look what EC2's answer means: done already, held by another one, or not now."""
         record = self.region.look.volume(ebs_id, deadline)
+        if record is None and not missing.is_over():
+            return Still("not shown", error)  # EC2 itself did not say that there is none
         if record is None or record.is_gone:
             raise NotFound("volume", intent.volume_id) from error
+        missing.found()
         mine = record.attached_to(intent.instance)
         if mine is not None and mine.state in _OURS:
             return ebs_id

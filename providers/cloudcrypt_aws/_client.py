@@ -203,6 +203,14 @@ class Api:
             if not token:
                 return
 
+    def in_doubt(self, action: str, error: CloudcryptError) -> ProviderUnavailable:
+        """Return what is known when an answer was lost, and EC2 then refused with ``error``.
+
+        What it refused is the later request; the earlier one may be done.
+        """
+        reason = f"{action}: an answer was lost, and then: {error.message}"
+        return ProviderUnavailable(self._provider, reason, answer=error.answer)
+
     def close(self) -> None:
         """Close the connections. Idempotent."""
         self._client.close()

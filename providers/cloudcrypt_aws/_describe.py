@@ -3,7 +3,7 @@
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 import attrs
@@ -39,7 +39,11 @@ _SPECIAL: Final = re.compile(r"[\\\[\]]")  # EC2 takes the first for an escape, 
 
 @attrs.frozen
 class _Thing:
-    """How one kind of thing is described by its ids."""
+    """How one kind of thing is described by its ids, or by a filter.
+
+    ``owned`` and ``usable`` keep a filter from looking through what is public: they are the
+    parameters for what this account owns, and for what it may use.
+    """
 
     action: str
     ids: str
@@ -47,11 +51,19 @@ class _Thing:
     things: str
     id: str
     limit: int = IDS_MAX
+    owned: Mapping[str, object] = attrs.field(factory=dict[str, object], hash=False)
+    usable: Mapping[str, object] = attrs.field(factory=dict[str, object], hash=False)
 
 
 _VOLUMES: Final = _Thing("DescribeVolumes", "VolumeIds", "volume-id", "Volumes", "VolumeId")
 _SNAPSHOTS: Final = _Thing(
-    "DescribeSnapshots", "SnapshotIds", "snapshot-id", "Snapshots", "SnapshotId"
+    "DescribeSnapshots",
+    "SnapshotIds",
+    "snapshot-id",
+    "Snapshots",
+    "SnapshotId",
+    owned={"OwnerIds": ["self"]},
+    usable={"RestorableByUserIds": ["self"]},  # own ones, too (EC2 API reference)
 )
 _MODIFICATIONS: Final = _Thing(
     "DescribeVolumesModifications", "VolumeIds", "volume-id", "VolumesModifications", "VolumeId"
@@ -126,12 +138,11 @@ class Look:
 
     def all_volumes(self, deadline: Deadline) -> Iterator[VolumeRecord]:
         """Yield all volumes of the owner, in EC2's order."""
-        return (VolumeRecord.of(one) for one in self._all(_VOLUMES, {}, deadline))
+        return (VolumeRecord.of(one) for one in self._owned(_VOLUMES, deadline))
 
     def all_snapshots(self, deadline: Deadline) -> Iterator[SnapshotRecord]:
         """Yield all snapshots of the owner, in EC2's order."""
-        ours = {"OwnerIds": ["self"]}
-        return (SnapshotRecord.of(one) for one in self._all(_SNAPSHOTS, ours, deadline))
+        return (SnapshotRecord.of(one) for one in self._owned(_SNAPSHOTS, deadline))
 
     def kind(self, instance_kind: str, deadline: Deadline) -> InstanceKind:
         """Return what a type of instance says; asked once for each.
@@ -164,12 +175,19 @@ class Look:
                 self._zones = known
         return known
 
-    def _all(
-        self, thing: _Thing, parameters: Mapping[str, object], deadline: Deadline
+    def _owned(
+        self,
+        thing: _Thing,
+        deadline: Deadline,
+        *filters: Mapping[str, object],
+        is_patient: bool = True,
     ) -> Iterator[Shown]:
+        """Yield the owner's things that pass ``filters``, in EC2's order."""
         ours = filtered(f"tag:{OWNER_TAG}", self._owner)
-        page = {**parameters, "Filters": [ours], "MaxResults": PAGE}
-        for shown in self._api.pages(thing.action, page, thing.things, deadline):
+        page = {**thing.owned, "Filters": [ours, *filters], "MaxResults": PAGE}
+        for shown in self._api.pages(
+            thing.action, page, thing.things, deadline, is_patient=is_patient
+        ):
             if _tag(shown, OWNER_TAG) == self._owner:
                 yield shown
 
@@ -183,9 +201,8 @@ class Look:
 
         def fetch(ids: Sequence[str], deadline: Deadline) -> Mapping[str, T]:
             try:
-                shown = _things(
-                    self._api.once(thing.action, {thing.ids: list(ids)}, deadline), thing
-                )
+                answer = self._api.once(thing.action, {thing.ids: list(ids)}, deadline)
+                shown = _things(answer.get(thing.things) or [], thing)
             except (NotFound, RequestRejected):
                 # EC2 answers for all of them or for none. A filter just leaves out what is missing.
                 shown = self._those_that_exist(thing, ids, deadline)
@@ -204,8 +221,9 @@ class Look:
         found: list[Shown] = []
         for first in range(0, len(ids), FILTER_MAX):
             wanted = filtered(thing.filter, *ids[first : first + FILTER_MAX])
-            answer = self._api.once(thing.action, {"Filters": [wanted]}, deadline)
-            found += _things(answer, thing)
+            page = {**thing.usable, "Filters": [wanted], "MaxResults": PAGE}
+            shown = self._api.pages(thing.action, page, thing.things, deadline, is_patient=False)
+            found += _things(shown, thing)
         return found
 
     def _by_tag(
@@ -214,14 +232,10 @@ class Look:
         """Return lookups of the owner's things by the value of a tag."""
 
         def fetch(values: Sequence[str], deadline: Deadline) -> Mapping[str, tuple[T, ...]]:
-            ours = filtered(f"tag:{OWNER_TAG}", self._owner)
-            parameters = {"Filters": [ours, filtered(f"tag:{tag}", *values)]}
             found: defaultdict[str, list[T]] = defaultdict(list)
-            for shown in self._api.pages(
-                thing.action, parameters, thing.things, deadline, is_patient=False
-            ):
-                if _tag(shown, OWNER_TAG) == self._owner:
-                    found[_tag(shown, tag)].append(read(shown))
+            tagged = filtered(f"tag:{tag}", *values)
+            for shown in self._owned(thing, deadline, tagged, is_patient=False):
+                found[_tag(shown, tag)].append(read(shown))
             return {value: tuple(things) for value, things in found.items()}
 
         return Batcher(fetch, FILTER_MAX, at_once=AT_ONCE)
@@ -245,8 +259,7 @@ def _tag(shown: Shown, tag: str) -> str:
     return next((str(pair.get("Value") or "") for pair in pairs if pair["Key"] == tag), "")
 
 
-def _things(answer: Shown, thing: _Thing) -> list[Shown]:
-    things: list[Shown] = answer.get(thing.things) or []
+def _things(shown: Iterable[Shown], thing: _Thing) -> list[Shown]:
     if thing is _INSTANCES:
-        return [one for reservation in things for one in reservation.get("Instances") or ()]
-    return things
+        return [one for reservation in shown for one in reservation.get("Instances") or ()]
+    return list(shown)

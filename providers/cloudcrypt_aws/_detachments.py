@@ -20,7 +20,7 @@ from cloudcrypt_aws._ids import Reference, check_instance
 from cloudcrypt_aws._records import Attached
 from cloudcrypt_aws._region import Region
 from cloudcrypt_aws._volumes import to_volume
-from cloudcrypt_aws._waits import Still, until
+from cloudcrypt_aws._waits import Missing, Still, until
 
 BLOCKED_AFTER: Final = 90.0
 """Seconds of ``detaching`` or ``busy`` after which the instance is in the way: as long as the EBS
@@ -78,17 +78,16 @@ class Detachments:
             NotFound: the volume is gone.
         """
         accepted = self.region.referred(reference, intent.volume_id)
-        what = f"{intent.volume_id} from {intent.instance}"
+        missing = Missing(self.region.clock)
 
         def look() -> Volume | Still:
             record = self.region.volume(intent.volume_id, deadline)
             mine = record.attached_to(intent.instance)
             if mine is None:
-                self.region.missing.found(what)
                 return to_volume(self.region.name, record)
             if mine.state in _LEAVING:
                 return self._leaving(accepted, mine, intent)
-            if self.region.missing.is_over(what):
+            if missing.is_over():
                 reason = f"it is {mine.state} to {intent.instance}"
                 raise OperationFailed("detachment", intent.volume_id, reason)
             return Still(mine.state)

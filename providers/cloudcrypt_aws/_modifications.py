@@ -23,7 +23,7 @@ from cloudcrypt_aws._ids import Reference
 from cloudcrypt_aws._records import Modification, VolumeRecord
 from cloudcrypt_aws._region import Region
 from cloudcrypt_aws._volumes import to_volume
-from cloudcrypt_aws._waits import Still, until
+from cloudcrypt_aws._waits import Missing, Still, until
 
 Change = ResizeVolume | ModifyVolume
 
@@ -111,12 +111,11 @@ class Modifications:
         """
         target = Target.of(intent)
         accepted = self.region.referred(reference, intent.volume_id)
-        what = f"modification of {intent.volume_id}"
+        missing = Missing(self.region.clock)
 
         def look() -> Volume | Still:
             record = self.region.volume(intent.volume_id, deadline)
             if not target.missing_in(record):
-                self.region.missing.found(what)
                 return to_volume(self.region.name, record)
             change = self.region.look.modification(accepted.ebs_id, deadline)
             is_this = change is not None and _is_since(change, accepted)
@@ -125,7 +124,7 @@ class Modifications:
                 raise OperationFailed("modification", intent.volume_id, reason)
             if change is not None and is_this and change.state == "modifying":
                 return Still("modifying")
-            if self.region.missing.is_over(what):
+            if missing.is_over():
                 differing = ", ".join(target.missing_in(record))
                 reason = f"the volume has another {differing} now"
                 raise OperationFailed("modification", intent.volume_id, reason)

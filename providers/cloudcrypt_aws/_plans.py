@@ -59,14 +59,14 @@ class Plans:
     def differing(self, volume: VolumeRecord, intent: CreateVolume) -> tuple[str, ...]:
         """Return the fields in which ``volume`` is not what ``intent`` asks for, sorted.
 
-        What the intent leaves open does not differ. Labels are compared as they were asked for:
-        others may have put tags on the volume since.
+        What the intent leaves open does not differ, and who asks is no difference. Labels agree as
+        they were asked for, or with the tags of now: others may have put tags on the volume since.
         """
         was_asked = _tags.asked_of(volume.tags)
         same = {
             "name": volume.tags.get(_tags.NAME_TAG) == intent.name,
             "size": volume.size == _types.whole(intent.size),
-            "source": self._asked_source(intent) == _source_of(volume),
+            "source": _is_of(self._asked_source(intent), _source_of(volume)),
             "place": intent.place in {None, volume.zone, volume.zone_id},
             "kind": intent.kind in {None, volume.kind},
             "iops": intent.iops in {None, volume.iops},
@@ -75,7 +75,8 @@ class Plans:
             or _types.mib(intent.throughput) == _types.mib(volume.throughput),
             "cloud_key": intent.cloud_key is None or _is_key(intent.cloud_key, volume, was_asked),
             "multi_attach": intent.multi_attach == volume.is_multi_attach,
-            "labels": was_asked.get("labels") == _tags.labels_digest(intent.labels),
+            "labels": was_asked.get("labels") == _tags.labels_digest(intent.labels)
+            or intent.labels.items() <= volume.tags.items(),
         }
         return tuple(sorted(field for field, is_same in same.items() if not is_same))
 
@@ -183,6 +184,13 @@ def _source_of(volume: VolumeRecord) -> tuple[str, int | None] | None:
         made_from = volume.snapshot or volume.source
         return None if made_from is None else (made_from, None)
     return source.ebs_id, None if source.ebs_id.startswith("snap-") else source.generation
+
+
+def _is_of(asked: tuple[str, int | None] | None, found: tuple[str, int | None] | None) -> bool:
+    """Say whether a source is the one that is asked for; a generation may be left open."""
+    if asked is None or found is None:
+        return asked is found
+    return asked[0] == found[0] and asked[1] in {None, found[1]}
 
 
 def _check_size(intent: CreateVolume, least: int, source: str) -> None:

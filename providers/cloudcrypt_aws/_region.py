@@ -11,7 +11,7 @@ from cloudcrypt_aws._client import Api
 from cloudcrypt_aws._describe import Look
 from cloudcrypt_aws._ids import Reference
 from cloudcrypt_aws._records import VolumeRecord
-from cloudcrypt_aws._waits import Missing
+from cloudcrypt_aws._waits import settled
 
 I_contra = TypeVar("I_contra", contravariant=True)
 T_co = TypeVar("T_co", covariant=True)
@@ -25,7 +25,7 @@ class Operation(Protocol[I_contra, T_co]):
         ...
 
     def find(self, intent: I_contra, deadline: Deadline, /) -> str | None:
-        """Return that text if EC2 has accepted it, else None."""
+        """Return that text if EC2 shows that it has accepted it, else None; looks once."""
         ...
 
     def resume(self, reference: str, intent: I_contra, deadline: Deadline, /) -> T_co:
@@ -35,14 +35,13 @@ class Operation(Protocol[I_contra, T_co]):
 
 @attrs.frozen
 class Region:
-    """The region ``name``, its EC2, and what is known of what EC2 does not show yet."""
+    """The region ``name`` and its EC2."""
 
     name: str
     owner: str
     api: Api
     look: Look
     clock: Clock
-    missing: Missing
 
     def volume_id(self, ebs_id: str) -> str:
         """Return the id of the volume or snapshot that EC2 calls ``ebs_id``."""
@@ -68,9 +67,11 @@ class Region:
         """Return what EC2 shows of a volume that is not deleted, or about to be.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is none; EC2 has had time to show it.
+            OperationPending: it does not show, and the deadline ends before that is sure.
         """
-        record = self.look.volume(self.ebs_volume(volume_id), deadline)
+        ebs_id = self.ebs_volume(volume_id)
+        record = settled(lambda: self.look.volume(ebs_id, deadline), deadline, "a look", volume_id)
         if record is None or record.is_gone:
             raise NotFound("volume", volume_id)
         return record

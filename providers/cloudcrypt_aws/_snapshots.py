@@ -1,6 +1,7 @@
 """Snapshots: EC2 has no client token for them, so the tags say whether there is one already."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -8,8 +9,11 @@ import attrs
 from cloudcrypt.errors import (
     InvalidRequest,
     OperationFailed,
+    OperationPending,
+    ProviderError,
     ProviderUnavailable,
     RequestConflict,
+    RequestError,
     Vanished,
     WrongVolumeState,
 )
@@ -21,7 +25,7 @@ from cloudcrypt_aws._ids import Reference
 from cloudcrypt_aws._records import SnapshotRecord
 from cloudcrypt_aws._region import Region
 from cloudcrypt_aws._tags import NAME_TAG, TOKEN_TAG
-from cloudcrypt_aws._waits import Still, settled, until
+from cloudcrypt_aws._waits import Missing, Still, settled, until
 
 _STATES: Final = {"completed": SnapshotState.READY, "error": SnapshotState.ERROR}
 
@@ -41,6 +45,7 @@ class Snapshots:
         Raises:
             RequestConflict: there is one of this name, or of this token, which is another one.
             NotFound: there is no such volume.
+            ProviderUnavailable: also where EC2 refused after an answer was lost.
         """
         if intent.generation is not None and intent.generation > GENERATION_MAX:
             raise InvalidRequest("generation", intent.generation, f"1 to {GENERATION_MAX}")
@@ -52,16 +57,28 @@ class Snapshots:
             "TagSpecifications": _tags.specification("snapshot", tags),
         }
 
+        is_lost = False
+
         def attempt() -> str | Still:
+            nonlocal is_lost
             existing = self._existing(intent, deadline)
-            return self._create(parameters, intent, deadline) if existing is None else existing
+            if existing is not None:
+                return existing
+            try:
+                seen = self._create(parameters, intent, deadline)
+            except (RequestError, ProviderError) as error:
+                if is_lost and not isinstance(error, ProviderUnavailable):
+                    raise self.region.api.in_doubt("CreateSnapshot", error) from error
+                raise
+            is_lost = isinstance(seen, Still)
+            return seen
 
         return until(attempt, deadline, "snapshot", intent.volume_id)
 
     def find(self, intent: CreateSnapshot, deadline: Deadline) -> str | None:
         """Return the reference of the snapshot if EC2 has it, else None."""
         try:
-            return settled(lambda: self._existing(intent, deadline), deadline)
+            return self._existing(intent, deadline)
         except RequestConflict:
             return None
 
@@ -73,15 +90,15 @@ class Snapshots:
             Vanished: EC2 does not show it, and has had time to.
         """
         ebs_id = Reference.parse(reference).ebs_id
-        name = self.region.volume_id(ebs_id)
+        name, missing = self.region.volume_id(ebs_id), Missing(self.region.clock)
 
         def look() -> Snapshot | Still:
             record = self.region.look.snapshot(ebs_id, deadline)
             if record is None:
-                if self.region.missing.is_over(ebs_id):
+                if missing.is_over():
                     raise Vanished("snapshot", name)
                 return Still("not shown yet")
-            self.region.missing.found(ebs_id)
+            missing.found()
             snapshot = self._snapshot(record)
             if snapshot.state is SnapshotState.ERROR:
                 raise OperationFailed("snapshot", name, record.message or "EC2 gives no reason")
@@ -107,7 +124,11 @@ class Snapshots:
             answer = self.region.api.unless_throttled("CreateSnapshot", parameters, deadline, names)
         except ProviderUnavailable as error:
             # It may have been taken all the same. Only the tags can tell, and they show late.
-            taken = settled(lambda: self._existing(intent, deadline), deadline)
+            taken: str | None = None
+            with suppress(OperationPending):  # the deadline ends, and the lost answer says why
+                taken = settled(
+                    lambda: self._existing(intent, deadline), deadline, "snapshot", intent.name
+                )
             return Still("not known to be taken", error) if taken is None else taken
         except WrongVolumeState as error:
             record = self.region.look.volume(self.region.ebs_volume(intent.volume_id), deadline)
@@ -134,11 +155,12 @@ class Snapshots:
 
     def _same(self, record: SnapshotRecord, intent: CreateSnapshot) -> str:
         found = self._snapshot(record)
-        differing = tuple(
-            field
-            for field in ("generation", "name", "volume_id")
-            if getattr(found, field) != getattr(intent, field)
-        )
+        same = {
+            "generation": intent.generation in {None, found.generation},
+            "name": intent.name == found.name,
+            "volume_id": intent.volume_id == found.volume_id,
+        }
+        differing = tuple(field for field, is_same in same.items() if not is_same)
         if differing:
             raise RequestConflict(intent.name, differing)
         return record.id

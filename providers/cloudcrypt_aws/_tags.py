@@ -21,6 +21,8 @@ PREFIX: Final = "cloudcrypt:"
 OWNER_TAG: Final = "cloudcrypt:owner"
 NAME_TAG: Final = "cloudcrypt:name"
 TOKEN_TAG: Final = "cloudcrypt:token"  # noqa: S105 - the name of a tag
+MAKER_TAG: Final = "cloudcrypt:maker"
+"""Who asked for a volume first: the installation, by its journal."""
 SOURCE_TAG: Final = "cloudcrypt:source"
 """What a volume was made from, and what that was a copy of."""
 ASKED_TAG: Final = "cloudcrypt:asked"
@@ -33,7 +35,7 @@ TAGS_MAX: Final = 50
 """Tags of one resource (EC2 user guide, "Tag restrictions"; so are the next two)."""
 KEY_MAX: Final = 128
 VALUE_MAX: Final = 256
-_OURS_MAX: Final = 6  # Name, and owner, name, token, source and asked
+_OURS_MAX: Final = 7  # Name, and owner, name, token, maker, source and asked
 LABELS_MAX: Final = TAGS_MAX - _OURS_MAX
 
 
@@ -84,6 +86,7 @@ def of_volume(intent: CreateVolume, owner: str, source: Source | None) -> dict[s
         NAME_TAG: intent.name,
         TOKEN_TAG: intent.token,
         ASKED_TAG: asked(intent),
+        **({} if intent.maker is None else {MAKER_TAG: intent.maker}),
         **({} if source is None else {SOURCE_TAG: source.to_tag()}),
         **intent.labels,
     }

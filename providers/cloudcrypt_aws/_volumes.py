@@ -35,6 +35,7 @@ def to_volume(region: str, record: VolumeRecord) -> Volume:
         cloud_key=record.key,
         multi_attach=record.is_multi_attach,
         labels=_tags.labels_of(record.tags),
+        maker=record.tags.get(_tags.MAKER_TAG),
     )
 
 

@@ -6,7 +6,6 @@ volume where that of the attachment counts, go on for ten minutes when a volume 
 ``error``, and cannot be cancelled.
 """
 
-import threading
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -29,7 +28,7 @@ percentile; attaching and detaching 1 to 4 s (measurements in the EBS CSI driver
 FACTOR: Final = 1.5
 LONGEST: Final = 10.0
 
-_REMEMBERED: Final = 10_000
+_TOO_EARLY: Final = "EC2 does not show it, and it is too early to be sure"
 
 
 @attrs.frozen
@@ -57,39 +56,50 @@ def until(look: Callable[[], T | Still], deadline: Deadline, operation: str, sub
             raise seen.error or OperationPending(operation, subject, seen.state)
 
 
-def settled(look: Callable[[], T | None], deadline: Deadline) -> T | None:
-    """Return what ``look`` returns, looking for `SETTLE` seconds if that is None."""
-    end = deadline.clock.monotonic() + SETTLE
+def settled(
+    look: Callable[[], T | None],
+    deadline: Deadline,
+    operation: str,
+    subject: str,
+    *,
+    seconds: float = SETTLE,
+    cause: CloudcryptError | None = None,
+) -> T | None:
+    """Return what ``look`` returns, looking for ``seconds`` if that is None: then None is certain.
+
+    Raises:
+        OperationPending: the deadline ended before; from ``cause``, and with its answer.
+        OperationCancelled: the caller cancelled.
+        CloudcryptError: as ``look`` raises.
+    """
+    end = deadline.clock.monotonic() + seconds
     brief = Deadline(min(end, deadline.end), deadline.clock, deadline.cancellation)
     steps = brief.steps(FIRST, FACTOR, LONGEST)
     while True:
         seen = look()
-        if seen is not None or not steps.again():
+        if seen is not None:
             return seen
+        if not steps.again():
+            break
+    if deadline.end < end:
+        answer = None if cause is None else cause.answer
+        raise OperationPending(operation, subject, _TOO_EARLY, answer=answer) from cause
+    return None
 
 
+@attrs.define
 class Missing:
-    """Since when something that ought to be there is not shown. Thread-safe."""
+    """Since when something that ought to be there is not shown, to one caller who waits for it."""
 
-    def __init__(self, clock: Clock) -> None:
-        """Start with nothing missing."""
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._since: dict[str, float] = {}
+    _clock: Clock
+    _since: float | None = attrs.field(default=None, init=False)
 
-    def seconds(self, what: str) -> float:
-        """Return how long ``what`` has been missing, in seconds: 0 the first time."""
-        with self._lock:
-            if len(self._since) >= _REMEMBERED:
-                del self._since[next(iter(self._since))]
-            now = self._clock.monotonic()
-            return now - self._since.setdefault(what, now)
+    def is_over(self) -> bool:
+        """Say whether it has been missing, from the first call on, for longer than `GRACE`."""
+        now = self._clock.monotonic()
+        self._since = now if self._since is None else self._since
+        return now - self._since >= GRACE
 
-    def is_over(self, what: str) -> bool:
-        """Whether ``what`` has been missing for longer than EC2 takes to show it."""
-        return self.seconds(what) >= GRACE
-
-    def found(self, what: str) -> None:
-        """Record that ``what`` is there."""
-        with self._lock:
-            self._since.pop(what, None)
+    def found(self) -> None:
+        """Record that it is there."""
+        self._since = None

@@ -44,7 +44,7 @@ from cloudcrypt_aws._snapshots import Snapshots
 from cloudcrypt_aws._tags import NAME_TAG
 from cloudcrypt_aws._url import DEFAULT_OWNER, Place
 from cloudcrypt_aws._volumes import to_volume
-from cloudcrypt_aws._waits import Missing
+from cloudcrypt_aws._waits import settled
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ class AwsProvider:
         self._url = str(attrs.evolve(place, region=name))
         self._api = Api(client, provider=self._url, clock=clock)
         look = Look(self._api, owner)
-        ours = Region(name, owner, self._api, look, clock, Missing(clock))
+        ours = Region(name, owner, self._api, look, clock)
         self._region = ours
         self._attachments = Attachments(ours, Names(clock), stuck_after)
         self._snapshots = Snapshots(ours)
@@ -136,6 +136,14 @@ class AwsProvider:
         return self._url
 
     @property
+    def namespace(self) -> str:
+        """Region and owner, whichever zone, profile or endpoint the URL names besides.
+
+        The account is not part of it: one journal and owner are for one account.
+        """
+        return f"aws:{self._region.name}/{self._region.owner}"
+
+    @property
     def capabilities(self) -> Capabilities:
         """What EBS offers, as documented; clones need a boto3 that knows CopyVolumes."""
         return Capabilities(
@@ -165,10 +173,12 @@ class AwsProvider:
     def find(self, intent: Intent[T], *, deadline: Deadline | None = None) -> Handle[T] | None:
         """Return the handle of ``intent`` if EC2 has it; see `VolumeProvider.find`.
 
-        A volume or snapshot that is not there is looked for until EC2 would show it. The other
-        intents can be begun anew instead, so these are not waited for.
+        What EC2 does not show is looked for until it would show it, which takes `SETTLE` seconds.
         """
-        reference = self._operation(intent).find(intent, self._until(deadline))
+        operation, until = self._operation(intent), self._until(deadline)
+        reference = settled(
+            lambda: operation.find(intent, until), until, type(intent).__name__, _subject(intent)
+        )
         return None if reference is None else Handle(intent, reference)
 
     def resume(self, handle: Handle[T], *, deadline: Deadline | None = None) -> T:
@@ -234,6 +244,12 @@ class AwsProvider:
 
     def _soon(self) -> Deadline:
         return Deadline.after(LOOKING, clock=self._clock)
+
+
+def _subject(intent: Intent[Any]) -> str:
+    """Return the name or id that an intent is about, whichever it has."""
+    names = (getattr(intent, name, None) for name in ("name", "volume_id", "snapshot_id"))
+    return next((name for name in names if name is not None), intent.token)
 
 
 def _session(profile: str) -> boto3.session.Session:

@@ -35,6 +35,7 @@ class Image:
 
     ``source`` is the id of what its bytes are copied from, ``generation`` the key generation the
     caller recorded of it. ``grow_to`` is the size in bytes that an accepted resize will give it.
+    ``maker`` is who asked for a volume first.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Image:
     labels: Mapping[str, str] = attrs.field(factory=dict[str, str], hash=False)
     holder: str | None = None
     grow_to: int | None = None
+    maker: str | None = None
 
     def to_volume(self) -> Volume:
         """Return the volume as the interface describes it."""
@@ -61,6 +63,7 @@ class Image:
             created=self.created,
             holders=() if self.holder is None else (self.holder,),
             labels=dict(self.labels),
+            maker=self.maker,
         )
 
     def to_snapshot(self) -> Snapshot:

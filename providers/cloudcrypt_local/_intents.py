@@ -7,9 +7,10 @@ from cloudcrypt.wire import intent_to_dict
 
 
 def encode(intent: Intent[object]) -> str:
-    """Return ``intent`` without its token, in one canonical form."""
+    """Return what ``intent`` asks for, in one canonical form: without its token, and who asks."""
     document = intent_to_dict(intent)
     del document["token"]
+    document.pop("maker", None)
     return json.dumps(document, sort_keys=True)
 
 

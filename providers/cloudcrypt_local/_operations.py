@@ -92,12 +92,12 @@ class Operations:
         size, labels, source = _whole_units(intent.size), dict(intent.labels), _source(intent)
         existing = rows.image_named(Kind.VOLUME, intent.name)
         if existing is not None:
-            found = {
-                "size": existing.size,
-                "labels": dict(existing.labels),
-                "source": (existing.source, existing.generation),
+            agree = {
+                "size": size == existing.size,
+                "labels": labels.items() <= existing.labels.items(),
+                "source": source[0] == existing.source and source[1] in {None, existing.generation},
             }
-            return _same(existing, found, {"size": size, "labels": labels, "source": source})
+            return _same(existing, agree)
         image = Image(
             id=self._image_id(rows, Kind.VOLUME),
             kind=Kind.VOLUME,
@@ -108,6 +108,7 @@ class Operations:
             generation=source[1],
             origin=_origin(rows, intent),
             labels=labels,
+            maker=intent.maker,
         )
         rows.add_image(image)
         return image.id
@@ -117,9 +118,11 @@ class Operations:
         _check_generation(intent.generation)
         existing = rows.image_named(Kind.SNAPSHOT, intent.name)
         if existing is not None:
-            found = {"volume_id": existing.source, "generation": existing.generation}
-            wanted = {"volume_id": intent.volume_id, "generation": intent.generation}
-            return _same(existing, found, wanted)
+            agree = {
+                "volume_id": intent.volume_id == existing.source,
+                "generation": intent.generation in {None, existing.generation},
+            }
+            return _same(existing, agree)
         volume = _ready(rows, Kind.VOLUME, intent.volume_id, "a snapshot")
         image = Image(
             id=self._image_id(rows, Kind.SNAPSHOT),
@@ -208,11 +211,11 @@ def _ready(rows: Rows, kind: Kind, image_id: str, operation: str) -> Image:
     return image
 
 
-def _same(existing: Image, found: Mapping[str, object], wanted: Mapping[str, object]) -> str:
-    """Return the id of ``existing``, which has the name that is wanted, if nothing else differs."""
+def _same(existing: Image, agree: Mapping[str, bool]) -> str:
+    """Return the id of ``existing``, which has the name that is wanted, if all fields agree."""
     if existing.state is State.DELETING:
         raise WrongVolumeState(existing.id, existing.state.value, "another of the same name")
-    differing = tuple(field for field in found if found[field] != wanted[field])
+    differing = tuple(field for field, agrees in agree.items() if not agrees)
     if differing:
         raise RequestConflict(existing.name, differing)
     return existing.id

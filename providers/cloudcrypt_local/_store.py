@@ -20,7 +20,7 @@ from cloudcrypt.model import origin_from_dict, origin_to_dict
 from cloudcrypt_local._directory import STORE, refuse_foreign
 from cloudcrypt_local._images import Image, Kind, State
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _APPLICATION = 0x63637631  # "ccv1": marks the SQLite file as a store
 _SCHEMA = (
     "CREATE TABLE store (id TEXT NOT NULL)",
@@ -48,6 +48,7 @@ _SCHEMA = (
         labels TEXT NOT NULL,
         holder TEXT,
         grow_to INTEGER,
+        maker TEXT,
         UNIQUE (kind, name)
     )
     """,

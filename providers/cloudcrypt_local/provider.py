@@ -111,6 +111,11 @@ class LocalProvider:
         return self._url
 
     @property
+    def namespace(self) -> str:
+        """The store, wherever its directory is mounted or moved."""
+        return f"local:{self._store.id}"
+
+    @property
     def capabilities(self) -> Capabilities:
         """What this provider offers."""
         return CAPABILITIES

@@ -43,6 +43,10 @@ class MortalProvider:
         return self._provider.url
 
     @property
+    def namespace(self) -> str:
+        return self._provider.namespace
+
+    @property
     def capabilities(self) -> Capabilities:
         return self._provider.capabilities
 
@@ -91,6 +95,10 @@ class MortalJournal:
         self._journal = journal
         self._life = life
 
+    @property
+    def id(self) -> str:
+        return self._journal.id
+
     def get(self, operation_id: str) -> Entry | None:
         return self._journal.get(operation_id)
 
@@ -109,7 +117,7 @@ class MortalJournal:
     def entries(
         self,
         *,
-        provider: str | None = None,
+        namespace: str | None = None,
         subject: str | None = None,
         operation: str | None = None,
         outcome: str | None = None,
@@ -117,7 +125,7 @@ class MortalJournal:
         limit: int | None = None,
     ) -> tuple[Entry, ...]:
         return self._journal.entries(
-            provider=provider,
+            namespace=namespace,
             subject=subject,
             operation=operation,
             outcome=outcome,
@@ -130,10 +138,10 @@ class MortalJournal:
 
     def hold(
         self,
-        provider: str,
+        namespace: str,
         subject: str,
         *,
         deadline: Deadline,
         on_busy: OnBusy = OnBusy.WAIT,
     ) -> AbstractContextManager[None]:
-        return self._journal.hold(provider, subject, deadline=deadline, on_busy=on_busy)
+        return self._journal.hold(namespace, subject, deadline=deadline, on_busy=on_busy)

@@ -93,6 +93,7 @@ class ShakyProvider:
     """
 
     url = "shaky://here"
+    namespace = "shaky:here"
     capabilities = Capabilities(
         size_unit=MIB,
         size_min=MIB,
@@ -196,7 +197,7 @@ class ShakyProvider:
 
     def _begin(self, intent: Intent[Any]) -> Handle[Any]:
         known = self.tokens.get(intent.token)
-        if known is not None and known[0] != intent:
+        if known is not None and not _is_same(known[0], intent):
             raise RequestConflict(intent.token, ("intent",))
         if known is None:
             known = self.tokens[intent.token] = (intent, self._accept(intent))
@@ -204,7 +205,8 @@ class ShakyProvider:
 
     def _find(self, intent: Intent[Any]) -> Handle[Any] | None:
         known = self.tokens.get(intent.token)
-        return None if known is None or known[0] != intent else Handle(intent, known[1])
+        is_known = known is not None and _is_same(known[0], intent)
+        return Handle(intent, known[1]) if known is not None and is_known else None
 
     def _accept(self, intent: Intent[Any]) -> str:  # noqa: C901, PLR0911 - one for each
         match intent:
@@ -256,6 +258,7 @@ class ShakyProvider:
             cloud_key=intent.cloud_key and f"canonical {intent.cloud_key}",
             multi_attach=intent.multi_attach,
             labels={**intent.labels, "cloud": "shaky"},
+            maker=intent.maker,
         )
         return self._doomed(made.id)
 
@@ -345,3 +348,10 @@ class ShakyProvider:
     def _new_id(self, kind: str) -> str:
         self._numbers += 1
         return f"shaky:here/{kind}-{self._numbers}"
+
+
+def _is_same(first: Intent[Any], second: Intent[Any]) -> bool:
+    """Say whether two intents ask for the same, whoever asks."""
+    if isinstance(first, CreateVolume) and isinstance(second, CreateVolume):
+        return attrs.evolve(first, maker=None) == attrs.evolve(second, maker=None)
+    return first == second

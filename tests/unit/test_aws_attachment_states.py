@@ -13,10 +13,9 @@ from cloudcrypt.errors import (
 )
 from cloudcrypt.spi import AttachVolume, DeleteVolume, DetachVolume, perform
 from cloudcrypt_aws import AwsProvider
+from cloudcrypt_aws._waits import GRACE
 from cloudcrypt_testing.fake_aws import FakeAws
-from cloudcrypt_testing.world.faults import (
-    StaleRead,
-)
+from cloudcrypt_testing.world.faults import Refused, ReplyLost, ServerError, StaleRead
 from tests.unit.aws_given import (
     REGION,
     attached,
@@ -158,6 +157,46 @@ def test_an_attachment_that_shows_late_is_waited_for(
     handle = provider.begin(AttachVolume("attach", volume.id, instance))
     fake_aws.faults.add(StaleRead(), on="DescribeVolumes", times=3)
     assert provider.resume(handle).instance == instance
+
+
+def test_a_volume_that_a_look_does_not_show_is_there_unless_ec2_denies_it(
+    provider: AwsProvider, fake_aws: FakeAws, instance: str
+) -> None:
+    volume = created(provider)
+    fake_aws.faults.add(ReplyLost(), on="AttachVolume")
+    fake_aws.faults.add(StaleRead(2), on="DescribeVolumes", times=3)
+    assert attached(provider, volume, instance).instance == instance
+    fake_aws.clock.advance(60)
+    fake_aws.faults.add(Refused("InvalidVolume.NotFound"), on="AttachVolume")
+    with pytest.raises(NotFound):
+        attached(provider, created(provider, "other"), instance)
+
+
+def test_a_volume_that_stays_away_after_a_lost_answer_is_gone(
+    provider: AwsProvider, fake_aws: FakeAws, instance: str
+) -> None:
+    volume = created(provider)
+    fake_aws.faults.add(ServerError(503), on="AttachVolume", times=None)
+    fake_aws.faults.add(StaleRead(), on="DescribeVolumes", times=None)
+    began = fake_aws.clock.monotonic()
+    with pytest.raises(NotFound):
+        attached(provider, volume, instance)
+    assert fake_aws.clock.monotonic() - began >= GRACE
+
+
+def test_whoever_looks_after_an_hour_waits_as_long_for_what_shows_late(
+    provider: AwsProvider, fake_aws: FakeAws, instance: str
+) -> None:
+    volume = created(provider)
+    handle = provider.begin(AttachVolume("attach", volume.id, instance))
+    provider.resume(handle)
+    perform(provider, DetachVolume("detach", volume.id, instance))
+    with pytest.raises(NotFound):
+        provider.resume(handle)
+    fake_aws.clock.advance(3600)
+    again = provider.begin(AttachVolume("again", volume.id, instance))
+    fake_aws.faults.add(StaleRead(), on="DescribeVolumes")
+    assert provider.resume(again).instance == instance
 
 
 def test_an_attachment_is_proven_by_what_the_instance_shows(

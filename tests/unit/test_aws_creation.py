@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from cloudcrypt.errors import (
+    AccessDenied,
     NotFound,
     OperationFailed,
     OperationPending,
@@ -203,17 +204,73 @@ def test_at_the_deadline_a_creation_is_pending_and_can_be_resumed(
     assert provider.resume(handle).name == "data"
 
 
-def test_a_volume_is_seen_as_missing_by_whoever_looks_once_again_and_again(
+def test_a_volume_that_is_missing_is_gone_only_for_who_has_waited(
     provider: AwsProvider, fake_aws: FakeAws
 ) -> None:
     fake_aws.fail_next_creation("vanish")
     handle = provider.begin(wanted())
     fake_aws.clock.advance(5)
-    with pytest.raises(OperationPending):
-        provider.resume(handle, deadline=passed(fake_aws))
-    fake_aws.clock.advance(60)
+    for _ in range(2):
+        with pytest.raises(OperationPending):
+            provider.resume(handle, deadline=passed(fake_aws))
+        fake_aws.clock.advance(60)
     with pytest.raises(Vanished):
-        provider.resume(handle, deadline=passed(fake_aws))
+        provider.resume(handle)
+
+
+def test_a_refusal_after_a_lost_answer_leaves_it_open_unless_the_volume_shows(
+    provider: AwsProvider, fake_aws: FakeAws
+) -> None:
+    denied = Refused("UnauthorizedOperation", status=403)
+    fake_aws.faults.add(ConnectionLost(), on="CreateVolume")
+    fake_aws.faults.add(denied, on="CreateVolume", occurrence=2)
+    with pytest.raises(ProviderUnavailable) as caught:
+        provider.begin(wanted())
+    assert caught.value.cloud_code == "UnauthorizedOperation"
+    fake_aws.faults.add(ReplyLost(), on="CreateVolume")
+    fake_aws.faults.add(denied, on="CreateVolume", occurrence=2)
+    fake_aws.faults.add(StaleRead(), on="DescribeVolumes", occurrence=2, times=3)
+    volume = created(provider)
+    assert set(fake_aws.volumes()) == {ebs(volume.id)}
+    fake_aws.faults.add(denied, on="CreateVolume")
+    with pytest.raises(AccessDenied):  # answered at once
+        provider.begin(wanted("other"))
+
+
+def test_a_volume_that_is_looked_for_too_briefly_is_in_doubt(
+    provider: AwsProvider, fake_aws: FakeAws
+) -> None:
+    with pytest.raises(OperationPending) as caught:
+        provider.find(wanted(), deadline=within(fake_aws, 3))
+    assert caught.value.subject == "data"
+    fake_aws.limit_volumes(0)
+    with pytest.raises(OperationPending) as told:
+        provider.begin(wanted(), deadline=within(fake_aws, 3))
+    assert told.value.cloud_code == "VolumeLimitExceeded"
+
+
+def test_a_used_token_is_burnt_only_for_who_has_waited_for_its_volume(
+    provider: AwsProvider, fake_aws: FakeAws
+) -> None:
+    volume = created(provider)
+    other = wanted("other", token="token-data")
+    fake_aws.faults.add(StaleRead(), on="DescribeVolumes", times=7)
+    with pytest.raises(OperationPending) as caught:
+        provider.begin(other, deadline=within(fake_aws, 10))
+    assert caught.value.cloud_code == "IdempotentParameterMismatch"
+    with pytest.raises(RequestConflict):
+        provider.begin(other)
+    assert set(fake_aws.volumes()) == {ebs(volume.id)}
+
+
+def test_another_maker_gets_the_volume_of_the_first_one_also_when_it_shows_late(
+    provider: AwsProvider, fake_aws: FakeAws
+) -> None:
+    first = created(provider, maker="host-1")
+    fake_aws.faults.add(StaleRead(), on="DescribeVolumes", times=6)
+    second = created(opened(fake_aws), maker="host-2")
+    assert (second, second.maker) == (first, "host-1")
+    assert fake_aws.requests.count("CreateVolume") == 2
 
 
 def test_a_volume_that_is_being_deleted_was_not_created(provider: AwsProvider) -> None:

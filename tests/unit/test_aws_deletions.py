@@ -12,8 +12,9 @@ from cloudcrypt.errors import (
     WrongVolumeState,
 )
 from cloudcrypt.model import VolumeState
-from cloudcrypt.spi import CreateSnapshot, DeleteSnapshot, DeleteVolume, Handle, perform
+from cloudcrypt.spi import CreateSnapshot, DeleteSnapshot, DeleteVolume, Handle, Intent, perform
 from cloudcrypt_aws import AwsProvider
+from cloudcrypt_aws._waits import GRACE
 from cloudcrypt_testing.fake_aws import FakeAws
 from cloudcrypt_testing.world.faults import Refused, ReplyLost, StaleRead
 from tests.unit.aws_given import (
@@ -59,6 +60,35 @@ def test_what_is_gone_is_deleted(provider: AwsProvider) -> None:
     intent = DeleteVolume("d", GONE)
     perform(provider, intent)
     assert provider.find(intent) is not None
+
+
+def test_what_is_not_shown_has_to_stay_away_for_a_while(
+    provider: AwsProvider, fake_aws: FakeAws
+) -> None:
+    handle = provider.begin(DeleteVolume("d", GONE))
+    for _ in range(2):
+        with pytest.raises(OperationPending):
+            provider.resume(handle, deadline=passed(fake_aws))
+        fake_aws.clock.advance(GRACE / 2)
+    opened(fake_aws).resume(handle, deadline=passed(fake_aws))  # whoever has waited
+
+
+@pytest.mark.parametrize("verb", ["DeleteVolume", "DeleteSnapshot"])
+def test_what_ec2_denies_while_it_is_new_is_not_deleted(
+    provider: AwsProvider, fake_aws: FakeAws, verb: str
+) -> None:
+    volume = created(provider)
+    intent: Intent[None] = DeleteVolume("d", volume.id)
+    if verb == "DeleteSnapshot":
+        taken = perform(provider, CreateSnapshot("t", volume.id, "nightly"))
+        intent = DeleteSnapshot("d", taken.id)
+    kind = verb.removeprefix("Delete")
+    fake_aws.faults.add(Refused(f"Invalid{kind}.NotFound"), on=verb)
+    fake_aws.faults.add(StaleRead(), on=f"Describe{kind}s", times=2)
+    with pytest.raises(OperationFailed):
+        perform(provider, intent)
+    perform(provider, intent)
+    assert (fake_aws.snapshots() if verb == "DeleteSnapshot" else fake_aws.volumes()) == {}
 
 
 def test_a_deletion_is_found_once_it_has_begun(provider: AwsProvider) -> None:

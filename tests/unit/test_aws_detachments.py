@@ -209,6 +209,26 @@ def test_a_volume_that_does_not_exist_is_not_found(provider: AwsProvider, instan
     assert provider.find(intent) is None
 
 
+def test_a_detachment_that_shows_late_is_found_by_who_takes_the_time(
+    provider: AwsProvider, fake_aws: FakeAws, detach: DetachVolume
+) -> None:
+    provider.begin(detach)
+    fake_aws.faults.add(StaleRead(), on="DescribeVolumes", times=2)
+    assert opened(fake_aws).find(detach) is not None
+    perform(provider, detach)
+    attached(provider, provider.get(detach.volume_id), detach.instance)
+    with pytest.raises(OperationPending):
+        provider.find(detach, deadline=passed(fake_aws))
+
+
+def test_a_volume_that_does_not_show_for_a_moment_is_detached(
+    provider: AwsProvider, fake_aws: FakeAws, detach: DetachVolume
+) -> None:
+    fake_aws.faults.add(ReplyLost(), on="DetachVolume")
+    fake_aws.faults.add(StaleRead(9), on="DescribeVolumes", occurrence=2, times=3)
+    assert perform(provider, detach).holders == ()
+
+
 def test_a_detachment_is_found_when_it_is_done(provider: AwsProvider, detach: DetachVolume) -> None:
     assert provider.find(detach) is None
     perform(provider, detach)

@@ -8,9 +8,9 @@ import pytest
 from cloudcrypt.errors import NotFound, Throttled
 from cloudcrypt.model import Attachment, Blank, ClonedFrom, RestoredFrom, Volume, VolumeState
 from cloudcrypt.sizes import GIB
-from cloudcrypt.spi import AttachVolume, perform
+from cloudcrypt.spi import AttachVolume, CreateSnapshot, perform
 from cloudcrypt.waiting import Deadline
-from cloudcrypt_aws import AwsProvider
+from cloudcrypt_aws import AwsProvider, _describe
 from cloudcrypt_aws._describe import Look
 from cloudcrypt_aws._records import Attached, InstanceKind, VolumeRecord
 from cloudcrypt_testing.fake_aws import FakeAws
@@ -142,6 +142,28 @@ def test_five_hundred_ids_go_in_one_request_and_two_hundred_where_one_is_missing
         for request in fake_aws.requests
     ]
     assert sizes == [500, 199, 199, 102]
+
+
+def test_what_exists_among_what_does_not_is_read_from_all_pages(
+    provider: AwsProvider, fake_aws: FakeAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_describe, "PAGE", 5)
+    look, deadline = provider._region.look, Deadline.after(60, clock=fake_aws.clock)
+    volume = created(provider)
+    taken = [
+        perform(provider, CreateSnapshot(f"t{n}", volume.id, f"snap-{n}")).id for n in range(7)
+    ]
+    ids = [*map(ebs, taken), "snap-0123456789abcdef0"]
+    fake_aws.requests.clear()
+    assert set(look._snapshots._fetch(ids, deadline)) == set(ids[:-1])
+    asked = [dict(one.parameters) for one in fake_aws.requests][1:]
+    assert [one["MaxResults"] for one in asked] == ["5", "5"]
+    # Neither do all public snapshots pass by.
+    assert [one["RestorableBy.1"] for one in asked] == ["self", "self"]
+    fake_aws.requests.clear()
+    assert [one.id for one in provider.snapshots(name="snap-3")] == [taken[3]]
+    (by_name,) = fake_aws.requests
+    assert (by_name.parameters["Owner.1"], by_name.parameters["MaxResults"]) == ("self", "5")
 
 
 def test_many_volumes_need_few_requests_each(fake_aws: FakeAws) -> None:

@@ -164,7 +164,6 @@ def test_a_region_without_zones_is_told(fake_aws: FakeAws) -> None:
         ({"cloud_key": "alias/x"}, "cloud_key"),
         ({"kind": "io2", "iops": 3000, "multi_attach": True}, "multi_attach"),
         ({"labels": {"a": "c"}}, "labels"),
-        ({"labels": {}}, "labels"),
         ({"source": FromVolume(GONE)}, "source"),
     ],
 )
@@ -194,6 +193,15 @@ def test_tags_that_others_put_on_a_volume_do_not_make_it_another_one(
     again = created(provider, labels={"a": "b"}, token="other")
     assert again.id == volume.id
     assert again.labels == {"a": "b", "backup": "daily"}
+    tagged(fake_aws, volume.id, "a", "c")
+    for labels in ({"a": "b"}, {"a": "c"}, {"backup": "daily"}):  # as it was asked for, or as it is
+        assert created(provider, labels=labels, token="third").id == volume.id
+
+
+def test_what_the_intent_leaves_open_does_not_differ(provider: AwsProvider) -> None:
+    source = created(provider, "source")
+    made = created(provider, "clone", labels={"a": "b"}, source=FromVolume(source.id, 3))
+    assert created(provider, "clone", source=FromVolume(source.id), token="other") == made
 
 
 @pytest.mark.parametrize(
@@ -209,7 +217,7 @@ def test_tags_that_others_put_on_a_volume_do_not_make_it_another_one(
         ({"labels": {"Name": "1"}}, "labels"),
         ({"labels": {"": "1"}}, "labels"),
         ({"labels": {"a": "b" * 257}}, "labels"),
-        ({"labels": {f"label-{n}": "1" for n in range(45)}}, "labels"),
+        ({"labels": {f"label-{n}": "1" for n in range(44)}}, "labels"),
         ({"name": "n" * 257}, "name"),
         ({"name": "a\nb"}, "name"),
     ],
@@ -225,8 +233,9 @@ def test_what_can_never_be_is_refused_without_a_request(
 
 def test_as_many_labels_as_there_is_room_for_are_taken(provider: AwsProvider) -> None:
     source = created(provider, "source")
-    labels = {f"label-{n}": "1" for n in range(44)}
-    assert created(provider, labels=labels, source=FromVolume(source.id, 1)).labels == labels
+    labels = {f"label-{n}": "1" for n in range(43)}
+    made = created(provider, labels=labels, source=FromVolume(source.id, 1), maker="me")
+    assert (made.labels, made.maker) == (labels, "me")
 
 
 @pytest.mark.parametrize(

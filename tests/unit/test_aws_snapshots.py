@@ -105,7 +105,6 @@ def test_a_snapshot_that_was_never_asked_for_is_not_found(
     ("change", "fields"),
     [
         ({"generation": 8}, ("generation",)),
-        ({"generation": None}, ("generation",)),
         ({"name": "weekly"}, ("name",)),
     ],
 )
@@ -118,6 +117,34 @@ def test_the_same_name_or_token_with_anything_else_conflicts(
         provider.begin(other)
     assert caught.value.fields == fields
     assert provider.find(other) is None
+
+
+def test_a_generation_that_is_left_open_does_not_differ(
+    provider: AwsProvider, intent: CreateSnapshot
+) -> None:
+    handle = provider.begin(intent)
+    again = provider.begin(attrs.evolve(intent, token="other", generation=None))
+    assert again.reference == handle.reference
+
+
+def test_a_snapshot_that_was_refused_after_a_lost_answer_is_not_taken_twice(
+    provider: AwsProvider, fake_aws: FakeAws, intent: CreateSnapshot
+) -> None:
+    fake_aws.faults.add(ReplyLost(), on="CreateSnapshot")
+    fake_aws.faults.add(Refused("SnapshotLimitExceeded"), on="CreateSnapshot", occurrence=2)
+    fake_aws.faults.add(StaleRead(), on="DescribeSnapshots", times=14)
+    with pytest.raises(ProviderUnavailable) as caught:
+        provider.begin(intent)
+    assert caught.value.cloud_code == "SnapshotLimitExceeded"
+    perform(provider, intent)
+    assert len(fake_aws.snapshots()) == 1
+
+
+def test_a_snapshot_that_is_looked_for_too_briefly_is_in_doubt(
+    provider: AwsProvider, fake_aws: FakeAws, intent: CreateSnapshot
+) -> None:
+    with pytest.raises(OperationPending):
+        provider.find(intent, deadline=within(fake_aws, 3))
 
 
 def test_a_snapshot_that_fails_is_told_and_left(

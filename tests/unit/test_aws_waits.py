@@ -1,10 +1,8 @@
 """Waiting for EC2: what is remembered, and for how long."""
 
-from datetime import timedelta
-
 import pytest
 
-from cloudcrypt.errors import NotFound, OperationCancelled, OperationPending, Throttled
+from cloudcrypt.errors import Answer, NotFound, OperationCancelled, OperationPending, Throttled
 from cloudcrypt.waiting import Cancellation, Deadline
 from cloudcrypt_aws import _waits
 from cloudcrypt_aws._waits import GRACE, Missing, Still, settled, until
@@ -49,31 +47,39 @@ def test_a_wait_can_be_cancelled() -> None:
         until(look, deadline, "creation", "vol-1")
 
 
-def test_what_settles_is_looked_at_for_a_while_and_not_beyond_the_deadline() -> None:
-    for seconds, waited in ((60.0, _waits.SETTLE), (2.0, 2.0), (0.0, 0.0)):
-        clock = FakeClock()
-        assert settled(lambda: None, Deadline.after(seconds, clock=clock)) is None
-        assert clock.monotonic() == waited
+@pytest.mark.parametrize("seconds", [_waits.SETTLE, 60.0])
+def test_what_does_not_show_for_a_while_is_not_there(seconds: float) -> None:
+    clock = FakeClock()
+    assert settled(lambda: None, Deadline.after(seconds, clock=clock), "look", "it") is None
+    assert clock.monotonic() == _waits.SETTLE
+
+
+@pytest.mark.parametrize("seconds", [0.0, 2.0, 7.9])
+def test_what_does_not_show_until_an_early_deadline_may_be_there(seconds: float) -> None:
+    clock = FakeClock()
+    cause = Throttled("it", answer=Answer("SlowDown", ""))
+    deadline = Deadline.after(seconds, clock=clock)
+    with pytest.raises(OperationPending) as caught:
+        settled(lambda: None, deadline, "look", "it", cause=cause)
+    assert clock.monotonic() == seconds
+    assert (caught.value.cloud_code, caught.value.__cause__) == ("SlowDown", cause)
+
+
+def test_what_shows_at_an_early_deadline_is_there() -> None:
+    clock = FakeClock()
+    deadline = Deadline.after(2, clock=clock)
+    shown = settled(lambda: clock.monotonic() or None, deadline, "look", "it")
+    assert shown == 1.0
 
 
 def test_what_is_missing_is_gone_only_after_a_while_and_anew_when_it_was_there() -> None:
     clock = FakeClock()
     missing = Missing(clock)
-    assert not missing.is_over("vol-1")
+    assert not missing.is_over()
     clock.advance(GRACE)
-    assert missing.is_over("vol-1")
-    missing.found("vol-1")
-    assert not missing.is_over("vol-1")
-
-
-def test_memory_has_a_bound() -> None:
-    clock = FakeClock()
-    missing = Missing(clock)
-    for number in range(10_001):
-        missing.is_over(f"vol-{number}")
-    clock.advance(timedelta(minutes=1).total_seconds())
-    assert not missing.is_over("vol-0")
-    assert missing.is_over("vol-9000")
+    assert missing.is_over()
+    missing.found()
+    assert not missing.is_over()
 
 
 def test_an_error_of_a_look_ends_the_wait() -> None:

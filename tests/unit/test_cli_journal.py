@@ -1,6 +1,7 @@
 """``--journal`` and ``cloudcrypt journal``, as a user types them, on the embedded provider."""
 
 import json
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -83,15 +84,7 @@ def test_modifying_goes_through_the_journal(cli: Cli) -> None:
 
 
 class Dying(LocalProvider):
-    """The process dies before a request is made, or when it was accepted."""
-
-    is_early = False
-
-    def begin(self, intent: Intent[T], *, deadline: Deadline | None = None) -> Handle[T]:
-        handle = None if self.is_early else super().begin(intent, deadline=deadline)
-        if handle is None:
-            raise KeyboardInterrupt
-        return handle
+    """The process dies when a request was accepted."""
 
     def resume(self, handle: Handle[T], *, deadline: Deadline | None = None) -> T:
         assert isinstance(handle.intent, DeleteVolume)
@@ -99,13 +92,22 @@ class Dying(LocalProvider):
         raise KeyboardInterrupt
 
 
-def _interrupted(cli: Cli, *, is_early: bool = False) -> str:
-    """Return the id of a volume whose deletion was begun by a process that died."""
+class DyingEarly(LocalProvider):
+    """The process dies before a request is made."""
+
+    def begin(self, intent: Intent[T], *, deadline: Deadline | None = None) -> Handle[T]:
+        raise KeyboardInterrupt(intent, deadline)
+
+
+def _interrupted(
+    cli: Cli,
+    verb: Callable[[Provisioner, str], object] = lambda plane, volume: plane.ensure_gone(volume),
+    kind: type[LocalProvider] = Dying,
+) -> str:
+    """Return the id of a volume on which a process died, by default while it was deleting it."""
     volume: str = cli.volume("create", "--name", "data", "--size", "64MiB")["id"]
-    provider = Dying.from_url(cli.url)
-    provider.is_early = is_early
     with closing(SqliteJournal(cli.journal)) as journal, pytest.raises(KeyboardInterrupt):
-        Provisioner(provider, journal).ensure_gone(volume)
+        verb(Provisioner(kind.from_url(cli.url), journal), volume)
     return volume
 
 
@@ -129,12 +131,27 @@ def test_an_operation_that_the_journal_does_not_know_is_refused(cli: Cli) -> Non
 
 
 def test_one_that_cannot_be_finished_is_told(cli: Cli) -> None:
-    volume = _interrupted(cli, is_early=True)
+    volume = _interrupted(cli, lambda plane, it: plane.ensure_attached(it, "node-2"), DyingEarly)
     perform(LocalProvider.from_url(cli.url), AttachVolume("a", volume, "node-1"))
     result = cli.run("journal", "resume", "--provider", cli.url, "--journal", str(cli.journal))
-    assert (result.exit_code, json.loads(result.stderr)["error"]["type"]) == (6, "VolumeInUse")
+    error = json.loads(result.stderr)["error"]["type"]
+    assert (result.exit_code, error) == (6, "AttachedElsewhere")
     (told,) = json.loads(result.stdout)["operations"]
-    assert (told["state"], "VolumeInUse" in told["error"]) == ("failed", True)
+    assert (told["state"], "AttachedElsewhere" in told["error"]) == ("failed", True)
+
+
+def test_a_deletion_that_was_never_accepted_is_begun_only_by_who_names_it(cli: Cli) -> None:
+    volume = _interrupted(cli, kind=DyingEarly)
+    options = ["--provider", cli.url]
+    (given_up,) = cli.operations("resume", *options)["operations"]
+    assert (given_up["state"], given_up["provider"]) == ("failed", cli.url)
+    assert "given up" in given_up["error"]
+    assert cli.volume("create", "--name", "data", "--size", "64MiB")["id"] == volume
+    with closing(SqliteJournal(cli.journal)) as journal, pytest.raises(KeyboardInterrupt):
+        Provisioner(DyingEarly.from_url(cli.url), journal).ensure_gone(volume)
+    (entry,) = cli.operations("list")["operations"]
+    assert cli.operations("resume", entry["id"], *options)["state"] == "done"
+    assert list(LocalProvider.from_url(cli.url).list()) == []
 
 
 def test_finished_operations_are_removed_after_a_while(cli: Cli) -> None:

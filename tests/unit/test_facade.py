@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import attrs
@@ -22,9 +23,18 @@ from cloudcrypt.mapper import UserspaceMapper
 from cloudcrypt.model import Mode
 from cloudcrypt.provisioning import Provisioner, VolumeRequest
 from cloudcrypt.sizes import MIB
-from cloudcrypt.spi import CreateVolume, FromSnapshot, FromVolume, perform
+from cloudcrypt.spi import (
+    CreateVolume,
+    FromSnapshot,
+    FromVolume,
+    Handle,
+    Intent,
+    T,
+    perform,
+)
 from cloudcrypt.stage import Adopt
 from cloudcrypt.waiting import Cancellation, Deadline
+from cloudcrypt_local import LocalProvider
 from tests.unit.nodes import CONTENT, SIZE
 from tests.unit.vms import HERE, REQUEST, Vm, vm_in
 
@@ -135,6 +145,24 @@ def test_a_volume_that_was_made_under_another_journal_is_not_formatted(vm: Vm) -
         vm.write()
 
 
+def test_a_volume_that_another_host_has_written_to_meanwhile_is_not_formatted(
+    vm: Vm, tmp_path: Path
+) -> None:
+    class Dying(LocalProvider):
+        def begin(self, intent: Intent[T], *, deadline: Deadline | None = None) -> Handle[T]:
+            raise KeyboardInterrupt(intent, deadline)
+
+    with pytest.raises(KeyboardInterrupt):  # when its intent is stored, and nobody has asked yet
+        Provisioner(Dying(tmp_path / "store"), vm.journal).ensure_volume(REQUEST)
+    with vm_in(tmp_path / "other") as other:
+        other.provider = LocalProvider(tmp_path / "store")
+        other.write()
+        with pytest.raises(UnknownVolume):
+            vm.write()
+        assert vm.record() is None
+        assert other.content() == CONTENT
+
+
 def test_without_a_journal_a_crash_after_creation_leaves_an_unknown_volume(vm: Vm) -> None:
     with closing(SqliteJournal.in_memory()) as lost:
         Provisioner(vm.provider, lost).ensure_volume(REQUEST)
@@ -215,6 +243,15 @@ def test_a_volume_that_was_deleted_through_the_journal_is_made_anew(vm: Vm) -> N
     vm.write()
     vm.provisioner.ensure_gone(vm.volume().id)
     assert vm.content() != CONTENT
+
+
+def test_so_it_is_when_the_journal_has_been_pruned_since(vm: Vm) -> None:
+    for _ in range(3):
+        vm.write()
+        vm.provisioner.ensure_gone(vm.volume().id)
+    assert vm.journal.prune(datetime.now(UTC) + timedelta(days=40)) > 0
+    vm.write()
+    assert vm.content() == CONTENT
 
 
 def test_a_volume_that_was_lost_before_it_was_used_is_made_anew(vm: Vm) -> None:

@@ -58,11 +58,11 @@ def mortal(kind: type[Any], countdown: Countdown, *verbs: str) -> type[Any]:
     return type(f"Mortal{kind.__name__}", (kind,), {verb: around(verb) for verb in verbs})
 
 
-STEPS = 46
+STEPS = 48
 """Before and after each write to journal and ledger, and each change the provider is asked for.
 
 Creating, attaching and detaching: 10 each; registering, and spending the proof: 2 each; formatting:
-8; opening and closing: 2 each.
+8; that it is written to, opening and closing: 2 each.
 """
 
 

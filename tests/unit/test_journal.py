@@ -23,10 +23,10 @@ from cloudcrypt.spi import (
     Intent,
 )
 
-HERE = "local:///here"
+HERE = "local:here"
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 CREATE = CreateVolume("t-1", "data", 4096, FromVolume("vol-0", 3), labels={"owner": "me"})
-ENTRY = Entry("op-1", HERE, "volume named data", CREATE, 1, NOW, NOW)
+ENTRY = Entry("op-1", HERE, "local:///here", "volume named data", CREATE, 1, NOW, NOW)
 
 
 @pytest.fixture
@@ -116,14 +116,14 @@ def test_a_subject_has_one_unfinished_operation(journal: SqliteJournal, state: S
     with pytest.raises(OperationBusy, match="volume named data"):
         journal.add(entry(2))
     journal.add(entry(3, subject="volume vol-1"))
-    journal.add(entry(4, provider="local:///there"))
+    journal.add(entry(4, namespace="local:there"))
     journal.add(done(5))
     assert [each.id for each in journal.entries()] == ["op-5", "op-4", "op-3", "op-1"]
 
 
 def test_entries_are_selected_by_every_fact_and_come_newest_first(journal: SqliteJournal) -> None:
     journal.add(done(1))
-    journal.add(done(2, provider="local:///there"))
+    journal.add(done(2, namespace="local:there"))
     journal.add(done(3, subject="volume vol-1", intent=DeleteVolume("t", "vol-1"), outcome=None))
     journal.add(entry(4, state=State.FAILED))
     journal.add(entry(5))
@@ -131,13 +131,13 @@ def test_entries_are_selected_by_every_fact_and_come_newest_first(journal: Sqlit
     def ids(**facts: Any) -> list[str]:
         return [each.id for each in journal.entries(**facts)]
 
-    assert ids(provider=HERE) == ["op-5", "op-4", "op-3", "op-1"]
+    assert ids(namespace=HERE) == ["op-5", "op-4", "op-3", "op-1"]
     assert ids(subject="volume vol-1") == ["op-3"]
     assert ids(operation="CreateVolume") == ["op-5", "op-4", "op-2", "op-1"]
     assert ids(outcome="vol-2") == ["op-2"]
     assert ids(states=[State.DONE]) == ["op-3", "op-2", "op-1"]
     assert ids(states=[State.PENDING, State.FAILED]) == ["op-5", "op-4"]
-    assert ids(provider=HERE, states=[State.DONE], limit=1) == ["op-3"]
+    assert ids(namespace=HERE, states=[State.DONE], limit=1) == ["op-3"]
     assert ids(states=[]) == ids(limit=0) == []
 
 
@@ -161,12 +161,51 @@ def test_the_number_of_attempts_survives_pruning(journal: SqliteJournal) -> None
     for number in (1, 2, 3):
         journal.add(done(number, attempt=number, changed=old))
     journal.add(done(4, subject="volume named other", changed=old))
-    journal.add(done(5, provider="local:///there", changed=old))
+    journal.add(done(5, namespace="local:there", changed=old))
     assert journal.prune(NOW) == 4
     assert [each.attempt for each in journal.entries()] == [3]
 
 
+def test_a_deletion_stays_as_long_as_the_creation_of_its_volume(journal: SqliteJournal) -> None:
+    old = NOW - timedelta(days=30)
+
+    def gone(number: int, **facts: Any) -> Entry:
+        made = f"vol-{number % 10}"
+        facts |= {"subject": f"volume {made}", "outcome": None, "changed": old}
+        return done(number, intent=DeleteVolume("t", made), **facts)
+
+    journal.add(done(1, attempt=1, changed=old))
+    journal.add(gone(11))
+    journal.add(done(2, attempt=2, changed=old))
+    journal.add(gone(12))
+    journal.add(gone(22, namespace="local:there"))
+    journal.add(attrs.evolve(gone(32), state=State.FAILED))
+    assert journal.prune(NOW) == 4
+    assert [each.id for each in journal.entries()] == ["op-12", "op-2"]
+    journal.add(done(3, attempt=3, changed=old))
+    assert journal.prune(NOW) == 2
+    assert [each.id for each in journal.entries()] == ["op-3"]
+
+
 # --- the file ---
+
+
+def test_a_journal_has_an_id_of_its_own_for_ever(path: Path) -> None:
+    with closing(SqliteJournal(path)) as first, closing(SqliteJournal(path)) as second:
+        assert first.id == second.id
+        found = first.id
+    with closing(SqliteJournal(path)) as again:
+        assert again.id == found
+    others = {SqliteJournal.in_memory().id for _ in range(3)}
+    assert len(others | {found}) == 4
+    CreateVolume("t", "data", 4096, maker=found)  # it can be a maker
+
+
+def test_a_file_of_an_older_version_is_left_alone(path: Path, journal: SqliteJournal) -> None:
+    damage(path, "PRAGMA user_version = 1")
+    with pytest.raises(JournalUnavailable, match="version 1"):
+        SqliteJournal(path)
+    journal.close()
 
 
 def test_file_and_folder_are_for_their_owner_alone(path: Path, journal: SqliteJournal) -> None:
@@ -217,8 +256,8 @@ def test_a_damaged_entry_is_not_taken_for_none(
 
 
 def test_a_file_of_a_newer_version_is_left_alone(path: Path, journal: SqliteJournal) -> None:
-    damage(path, "PRAGMA user_version = 2")
-    with pytest.raises(JournalUnavailable, match="version 2"):
+    damage(path, "PRAGMA user_version = 3")
+    with pytest.raises(JournalUnavailable, match="version 3"):
         SqliteJournal(path)
     journal.close()
 

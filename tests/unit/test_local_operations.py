@@ -161,6 +161,31 @@ def test_the_same_token_with_the_same_source_and_labels_is_the_same_operation(
     assert caught.value.fields == ("labels", "source")
 
 
+def test_what_the_intent_leaves_open_does_not_differ(
+    provider: LocalProvider, volume: Volume
+) -> None:
+    intent = CreateVolume("t", "n", SIZE, FromVolume(volume.id, 1), labels={"a": "1", "b": "2"})
+    made = perform(provider, intent)
+    less = attrs.evolve(intent, token="u", source=FromVolume(volume.id), labels={"b": "2"})
+    assert perform(provider, less) == made
+    taken = perform(provider, CreateSnapshot("s", volume.id, "nightly", 7))
+    assert perform(provider, CreateSnapshot("r", volume.id, "nightly")) == taken
+    for generation, wanted in ((2, less), (1, attrs.evolve(less, labels={"b": "3"}))):
+        source = FromVolume(volume.id, generation)
+        with pytest.raises(RequestConflict):
+            provider.begin(attrs.evolve(wanted, token="v", source=source))
+
+
+def test_the_same_token_of_another_maker_is_the_same_operation(provider: LocalProvider) -> None:
+    intent = CreateVolume("t", "n", SIZE, maker="host-1")
+    handle = provider.begin(intent)
+    other = attrs.evolve(intent, maker="host-2")
+    assert provider.begin(other).reference == handle.reference
+    found = provider.find(other)
+    assert found is not None
+    assert provider.resume(found).maker == "host-1"
+
+
 def test_the_same_name_with_other_labels_conflicts(provider: LocalProvider, volume: Volume) -> None:
     with pytest.raises(RequestConflict) as caught:
         provider.begin(CreateVolume("t", volume.name, SIZE, labels={"a": "1"}))

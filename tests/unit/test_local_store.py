@@ -27,6 +27,14 @@ def test_a_relative_url_is_below_the_working_directory(
     assert LocalProvider.from_url("local://some/store").url == f"local://{tmp_path}/some/store"
 
 
+def test_a_store_is_one_namespace_wherever_it_is(tmp_path: Path) -> None:
+    namespace = LocalProvider(tmp_path / "store").namespace
+    (tmp_path / "store").rename(tmp_path / "moved")
+    (tmp_path / "link").symlink_to("moved")
+    assert LocalProvider(tmp_path / "link").namespace == namespace
+    assert LocalProvider(tmp_path / "store").namespace != namespace
+
+
 @pytest.mark.parametrize("name", ["white space", "100%", "what?", "#1", "ümlaut", "%2e"])
 def test_the_url_of_any_directory_opens_it_again(tmp_path: Path, name: str) -> None:
     provider = LocalProvider(tmp_path / name)
@@ -91,8 +99,8 @@ def test_the_sqlite_file_of_another_program_is_refused(tmp_path: Path) -> None:
 def test_a_store_of_another_schema_version_names_the_version(tmp_path: Path) -> None:
     LocalProvider(tmp_path)
     with closing(sqlite3.connect(tmp_path / "store.sqlite")) as connection:
-        connection.execute("PRAGMA user_version = 2")
-    with pytest.raises(HostUnready, match="schema version 2"):
+        connection.execute("PRAGMA user_version = 3")
+    with pytest.raises(HostUnready, match="schema version 3"):
         LocalProvider(tmp_path)
 
 

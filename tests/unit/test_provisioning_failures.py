@@ -37,7 +37,7 @@ def plane() -> ControlPlane:
 
 
 def token(attempt: int) -> str:
-    return shared_token("shaky://here", REQUEST.intent("-"), attempt)
+    return shared_token("shaky:here", REQUEST.intent("-"), attempt)
 
 
 # --- answers that are lost ---

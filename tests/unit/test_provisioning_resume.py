@@ -99,7 +99,7 @@ def test_an_unknown_operation_is_said_to_be_unknown(plane: ControlPlane) -> None
 
 def test_an_operation_of_another_provider_is_not_resumed_here(plane: ControlPlane) -> None:
     entry = interrupted(plane, SLOW)
-    foreign = attrs.evolve(entry, id="op-2", provider="shaky://there")
+    foreign = attrs.evolve(entry, id="op-2", namespace="shaky:there")
     plane.journal.add(foreign)
     with pytest.raises(OperationUnknown):
         plane.provisioner.resume("op-2")
@@ -128,7 +128,7 @@ def test_everything_unfinished_is_resumed_and_one_failure_does_not_stop_the_rest
 
 def test_what_another_caller_is_at_work_on_is_left_to_it(plane: ControlPlane) -> None:
     entry = interrupted(plane, SLOW)
-    with plane.journal.hold(entry.provider, entry.subject, deadline=plane.deadline()):
+    with plane.journal.hold(entry.namespace, entry.subject, deadline=plane.deadline()):
         (resumption,) = plane.process(on_busy=OnBusy.RAISE).resume_all()
     assert isinstance(resumption.error, OperationBusy)
     assert resumption.entry == entry
@@ -193,7 +193,9 @@ def test_all_operations_on_one_volume_exclude_each_other(plane: ControlPlane) ->
         lambda each: each.ensure_modified(volume_id, iops=1),
         lambda each: each.ensure_gone(volume_id),
     ]
-    with plane.journal.hold(plane.provider.url, f"volume {volume_id}", deadline=plane.deadline()):
+    with plane.journal.hold(
+        plane.provider.namespace, f"volume {volume_id}", deadline=plane.deadline()
+    ):
         for verb in verbs:
             with pytest.raises(OperationBusy):
                 verb(other)

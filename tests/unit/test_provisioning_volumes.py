@@ -26,7 +26,7 @@ def plane() -> ControlPlane:
 
 
 def token(attempt: int) -> str:
-    return shared_token("shaky://here", REQUEST.intent("-"), attempt)
+    return shared_token("shaky:here", REQUEST.intent("-"), attempt)
 
 
 # --- the request ---
@@ -36,6 +36,7 @@ def test_a_request_has_the_fields_and_defaults_of_the_intent() -> None:
     intent = {field.name: field.default for field in attrs.fields(CreateVolume)}
     request = {field.name: field.default for field in attrs.fields(VolumeRequest)}
     assert intent.pop("token") is attrs.NOTHING
+    assert intent.pop("maker") is None  # which the Provisioner says
     assert list(request.items())[:-1] == list(intent.items())[:-1]
     assert list(request)[-1] == list(intent)[-1] == "labels"
 
@@ -51,8 +52,8 @@ def test_a_request_obeys_the_rules_of_the_intent(facts: dict[str, Any]) -> None:
 
 def test_a_token_fits_every_provider_and_says_what_it_is_for() -> None:
     tokens = {
-        shared_token(url, intent, attempt)
-        for url in ("shaky://here", "shaky://there")
+        shared_token(namespace, intent, attempt)
+        for namespace in ("shaky:here", "shaky:there")
         for intent in (
             CreateVolume("-", "data", 1),
             CreateVolume("-", "other", 1),
@@ -62,8 +63,8 @@ def test_a_token_fits_every_provider_and_says_what_it_is_for() -> None:
     }
     assert len(tokens) == 12
     assert {len(each) for each in tokens} == {64}
-    same = shared_token("shaky://here", CreateVolume("x", "data", 2), 1)
-    assert same == shared_token("shaky://here", CreateVolume("y", "data", 1), 1)
+    same = shared_token("shaky:here", CreateVolume("x", "data", 2), 1)
+    assert same == shared_token("shaky:here", CreateVolume("y", "data", 1), 1)
 
 
 # --- once ---
@@ -76,7 +77,7 @@ def test_a_volume_is_made_with_its_intent_handle_and_outcome_in_the_journal(
     assert (volume.name, volume.state) == ("data", VolumeState.AVAILABLE)
     assert plane.provider.asked == ["list", "begin CreateVolume", "resume CreateVolume"]
     (entry,) = plane.entries()
-    assert entry.intent == REQUEST.intent(token(1))
+    assert entry.intent == REQUEST.intent(token(1), plane.journal.id)
     assert (entry.state, entry.attempt, entry.blank) == (State.DONE, 1, True)
     assert (entry.reference, entry.outcome, entry.error) == (volume.id, volume.id, None)
     assert entry.begun == entry.changed == plane.clock.now()

@@ -10,7 +10,7 @@ from cloudcrypt.errors import InvalidRequest
 from cloudcrypt.wire import handle_from_json, handle_to_json, intent_from_dict, intent_to_dict
 
 INTENTS: list[spi.Intent[Any]] = [
-    spi.CreateVolume("t", "name", 1 << 30, labels={"team": "storage"}),
+    spi.CreateVolume("t", "name", 1 << 30, labels={"team": "storage"}, maker="host-1"),
     spi.CreateVolume("t", "name", 1 << 30, spi.FromSnapshot("snap-1"), place="zone-a"),
     spi.CreateVolume("t", "name", 1 << 30, spi.FromVolume("vol-1", 3), iops=3000, throughput=125),
     spi.AttachVolume("t", "vol-1", "node-1"),

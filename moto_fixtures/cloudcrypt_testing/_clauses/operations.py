@@ -82,6 +82,20 @@ class OperationClauses(Given):
         assert {volume.id for volume in made} == {made[0].id}
         assert [each.id for each in provider.list() if each.name == intent.name] == [made[0].id]
 
+    @clause("2.8")
+    def test_of_makers_at_once_that_want_one_volume_one_is_remembered(
+        self, provider: VolumeProvider, fresh: Callable[[], str], size: int
+    ) -> None:
+        token, name = fresh(), fresh()
+        makers = [fresh() for _ in range(CALLERS)]
+        with ThreadPoolExecutor(CALLERS) as pool:
+            intents = [CreateVolume(token, name, size, maker=maker) for maker in makers]
+            futures = [pool.submit(perform, provider, intent) for intent in intents]
+        made = [future.result() for future in futures]
+        assert list(provider.list(name=name)) == [made[0]]
+        assert made == [made[0]] * CALLERS
+        assert made[0].maker in makers
+
     @clause("1.10")
     def test_of_callers_at_once_that_attach_elsewhere_one_wins(
         self,
@@ -117,6 +131,14 @@ class OperationClauses(Given):
         with pytest.raises(NotFound):
             _ = provider.get(absent) if intent is None else perform(provider, intent)
         assert provider.get(volume.id) == volume
+
+    @clause("1.13")
+    def test_a_provider_that_is_opened_again_has_the_same_namespace(
+        self, provider: VolumeProvider, reopen: Callable[[], VolumeProvider]
+    ) -> None:
+        assert reopen().namespace == provider.namespace
+        assert provider.namespace.isprintable()
+        assert ":" in provider.namespace
 
     @clause("1.12")
     def test_what_is_no_volume_id_is_refused_before_anyone_is_asked(

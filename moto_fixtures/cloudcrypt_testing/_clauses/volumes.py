@@ -157,6 +157,24 @@ class CreateClauses(Given):
         assert provider.find(intent) is None
         assert intent.name not in [each.name for each in provider.list()]
 
+    @clause("2.8")
+    def test_a_volume_remembers_who_made_it_whoever_asks_for_it_later(
+        self,
+        provider: VolumeProvider,
+        reopen: Callable[[], VolumeProvider],
+        fresh: Callable[[], str],
+        size: int,
+    ) -> None:
+        intent = CreateVolume(fresh(), fresh(), size, maker="contract-first")
+        volume = perform(provider, intent)
+        assert volume.maker == "contract-first"
+        assert provider.get(volume.id) == volume
+        assert list(provider.list(name=intent.name)) == [volume]
+        other = attrs.evolve(intent, maker="contract-second")
+        for again in (other, attrs.evolve(other, token=fresh())):  # two hosts share a token
+            assert perform(reopen(), again) == volume
+        assert perform(provider, CreateVolume(fresh(), fresh(), size)).maker is None
+
 
 class LookClauses(Given):
     """What exists can be seen."""
