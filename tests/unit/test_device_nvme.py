@@ -8,7 +8,9 @@ from pathlib import Path
 import attrs
 import pytest
 
-from cloudcrypt.device import _check_node, _Namespace, locate
+from cloudcrypt.device import locate
+from cloudcrypt.device._node import check_node
+from cloudcrypt.device._sysfs import Disk
 from cloudcrypt.errors import (
     DeviceMismatch,
     DeviceUnavailable,
@@ -67,7 +69,9 @@ def test_links_below_dev_disk_are_not_believed(node: Node) -> None:
     links = node.root / "dev/disk/by-id"
     links.mkdir(parents=True)
     (links / "nvme-Amazon_Elastic_Block_Store_vol0a").symlink_to(other)
-    with pytest.raises(DeviceUnavailable, match="no NVMe device has serial vol0a"):
+    with pytest.raises(
+        DeviceUnavailable, match="no disk has serial vol0a and model Amazon Elastic Block Store"
+    ):
         locate(ATTACHMENT, root=node.root)
 
 
@@ -140,14 +144,20 @@ def test_on_this_host_a_regular_file_is_no_device(node: Node) -> None:
     (node.root / "host").symlink_to("/")
     for root in (Path("/"), node.root / "host"):
         with pytest.raises(DeviceMismatch, match="a block device"):
-            _check_node(str(path), path.stat(), _Namespace(path), root)
+            check_node(str(path), path.stat(), Disk(path), root)
 
 
 def test_a_block_device_of_another_number_is_refused(node: Node) -> None:
-    namespace = _Namespace(node.root / "sys/block/nvme0n1")
+    disk = Disk(node.root / "sys/block/nvme0n1")
     block = os.stat_result([stat.S_IFBLK, *[0] * 18])
     with pytest.raises(DeviceMismatch, match="259:4"):
-        _check_node("/dev/nvme0n1", block, namespace, Path("/"))
+        check_node("/dev/nvme0n1", block, disk, Path("/"))
+
+
+def test_a_block_device_of_the_number_in_sysfs_is_the_one(node: Node) -> None:
+    disk = Disk(node.root / "sys/block/nvme0n1")
+    disk.path.joinpath("dev").write_text("0:0\n")
+    check_node("/dev/nvme0n1", os.stat_result([stat.S_IFBLK, *[0] * 18]), disk, Path("/"))
 
 
 class Appearing(SystemClock):

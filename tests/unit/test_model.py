@@ -8,9 +8,14 @@ import pytest
 from cloudcrypt.errors import InvalidRequest, InvalidVolumeId
 from cloudcrypt.model import (
     Attachment,
+    AzureLun,
     Blank,
     ClonedFrom,
+    DeviceIdentity,
+    DeviceName,
     FilePath,
+    GoogleDeviceName,
+    NvmeSerial,
     Origin,
     RestoredFrom,
     check_volume_id,
@@ -25,6 +30,15 @@ ORIGINS: list[Origin] = [
     RestoredFrom("local:x/vol-1", 3),
     ClonedFrom("local:x/vol-1"),
     ClonedFrom("local:x/vol-1", 7),
+]
+IDENTITIES: list[DeviceIdentity] = [
+    FilePath("/var/lib/disk.img", 64, 4711),
+    NvmeSerial("vol0a", "Amazon Elastic Block Store"),
+    DeviceName("/dev/xvdba"),
+    GoogleDeviceName("data-1_regional"),
+    GoogleDeviceName("_" + "a.-" * 84),
+    AzureLun(0, "data-1"),
+    AzureLun(63, "D" + "a._-" * 19 + "abc"),
 ]
 ATTACHMENT = Attachment(
     volume_id="local:x/vol-1",
@@ -83,6 +97,34 @@ def test_an_attachment_comes_back(origin: Origin) -> None:
     assert attachment == Attachment.from_json(attachment.to_json())
 
 
+@pytest.mark.parametrize("identity", IDENTITIES, ids=repr)
+def test_an_attachment_comes_back_with_its_identity(identity: DeviceIdentity) -> None:
+    attachment = attrs.evolve(ATTACHMENT, identity=identity)
+    assert attachment == Attachment.from_json(attachment.to_json())
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a" * 256, "-a", ".a", "a b", "a/b", "a\n", "\na", "a\0", "é", "a,b", 'a"']
+)
+def test_anything_else_is_no_device_name_of_google(name: str) -> None:
+    with pytest.raises(InvalidRequest, match="device_name"):
+        GoogleDeviceName(name)
+
+
+@pytest.mark.parametrize("lun", [-1, 64, 2**31])
+def test_anything_else_is_no_lun(lun: int) -> None:
+    with pytest.raises(InvalidRequest, match="lun"):
+        AzureLun(lun, "data-1")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a" * 81, "-a", "_a", ".a", "a b", "a,b", "a=b", "a\n", "\na", "a\0", "é"]
+)
+def test_anything_else_is_no_name_of_a_managed_disk(name: str) -> None:
+    with pytest.raises(InvalidRequest, match="name"):
+        AzureLun(0, name)
+
+
 def test_an_attachment_is_one_line_of_json_with_a_version() -> None:
     text = ATTACHMENT.to_json()
     assert "\n" not in text
@@ -105,6 +147,12 @@ def test_an_attachment_is_one_line_of_json_with_a_version() -> None:
         {"origin": None},
         {"identity": {"kind": "nvme", "serial": "x"}},
         {"identity": {"kind": "file", "path": "/x"}},
+        {"identity": {"kind": "google", "device_name": "a b"}},
+        {"identity": {"kind": "google"}},
+        {"identity": {"kind": "azure", "lun": 64, "name": "a"}},
+        {"identity": {"kind": "azure", "lun": "x", "name": "a"}},
+        {"identity": {"kind": "azure", "lun": 1, "name": "a,b"}},
+        {"identity": {"kind": "azure", "lun": 1}},
         {"identity": {}},
         {"identity": None},
         {"identity": []},

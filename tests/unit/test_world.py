@@ -4,6 +4,7 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
+import attrs
 import pytest
 
 from cloudcrypt.waiting import Clock, Deadline
@@ -246,3 +247,57 @@ class TestNode:
         node.plug(self.SCSI, disk)
         node.resize("sda", 2 * MIB)
         assert (node.root / "sys" / "block" / "sda" / "size").read_text() == "4096\n"
+
+    def test_an_attribute_may_be_bytes_and_the_block_device_has_its_own(
+        self, tmp_path: Path, disk: Path
+    ) -> None:
+        node = FakeNode(tmp_path / "node")
+        page = bytes(range(256))
+        node.plug(NodeDevice("sda", (8, 0), {"vpd_pg83": page}, block={"nsid": "3\n"}), disk)
+        sys = node.root / "sys" / "block" / "sda"
+        assert sys.joinpath("device", "vpd_pg83").read_bytes() == page
+        assert sys.joinpath("nsid").read_text() == "3\n"
+
+    def test_a_link_with_a_slash_is_below_dev_disk(self, tmp_path: Path, disk: Path) -> None:
+        node = FakeNode(tmp_path / "node")
+        node.plug(attrs.evolve(self.SCSI, links=("azure/data/by-lun/0",)), disk)
+        link = node.root / "dev" / "disk" / "azure" / "data" / "by-lun" / "0"
+        assert link.samefile(disk)
+        assert node.target("azure/data/by-lun/0") == "sda"
+        node.unplug("sda")
+        assert not link.is_symlink()
+
+    def test_the_attributes_of_a_scsi_disk_are_where_its_address_is(
+        self, tmp_path: Path, disk: Path
+    ) -> None:
+        node = FakeNode(tmp_path / "node")
+        address = "devices/pci0000:00/host0/target0:0:2/0:0:2:0"
+        node.plug(attrs.evolve(self.SCSI, controller=address), disk)
+        device = node.root / "sys" / "block" / "sda" / "device"
+        assert device.resolve() == (node.root / "sys" / address).resolve()
+        assert device.joinpath("vendor").read_text() == "Google  \n"
+        node.unplug("sda")
+        assert not node.root.joinpath("sys", address).exists()
+
+    def test_what_disks_share_stays_until_the_last_of_them_is_unplugged(
+        self, tmp_path: Path, disk: Path
+    ) -> None:
+        node = FakeNode(tmp_path / "node")
+        controller = node.root / "sys" / "class" / "nvme" / "nvme0"
+        for number in (1, 2):
+            name = f"nvme0n{number}"
+            node.plug(
+                NodeDevice(name, (259, number), {"model": "m"}, controller="class/nvme/nvme0"), disk
+            )
+        node.unplug("nvme0n1")
+        shared = node.root / "sys" / "block" / "nvme0n2" / "device" / "model"
+        assert shared.read_text() == "m"
+        node.unplug("nvme0n2")
+        assert not controller.exists()
+
+    def test_what_is_described_is_there_whatever_disks_there_are(self, tmp_path: Path) -> None:
+        node = FakeNode(tmp_path / "node")
+        node.describe("devices/VMBUS:01/f8b3781b", {"device_id": "{f8b3781b}\n"})
+        node.describe("devices/VMBUS:01/f8b3781b", {"class_id": "x"})
+        folder = node.root / "sys" / "devices" / "VMBUS:01" / "f8b3781b"
+        assert sorted(each.name for each in folder.iterdir()) == ["class_id", "device_id"]
