@@ -71,6 +71,11 @@ def open_provider(url: str, *, adapters: Mapping[str, EntryPoint] | None = None)
     return provider
 
 
+def offline_clouds() -> tuple[str, ...]:
+    """Return the names of the clouds that can be simulated here, sorted."""
+    return tuple(sorted(_installed(OFFLINE_GROUP)))
+
+
 def open_offline(
     name: str, folder: Path, *, clouds: Mapping[str, EntryPoint] | None = None
 ) -> AbstractContextManager[OfflineCloud]:

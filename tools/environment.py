@@ -22,6 +22,8 @@ STAMP = VENV / "made-from"
 CONSTRAINTS = ROOT / "constraints.txt"
 PYPROJECT = ROOT / "pyproject.toml"
 OLDEST = (3, 11)
+OLDER = VENV / "oldest"
+"""Where the oldest releases are that we support, for the tests that put it first on their path."""
 
 
 def made_from() -> str:
@@ -36,9 +38,9 @@ def made_from() -> str:
 
 
 def pip(*arguments: str) -> None:
-    """Run the environment's pip, constrained."""
+    """Run the environment's pip."""
     python = VENV / "bin" / "python"
-    options = ["--quiet", "--disable-pip-version-check", f"--constraint={CONSTRAINTS}"]
+    options = ["--quiet", "--disable-pip-version-check"]
     command: list[str | Path] = [python, "-m", "pip", "install", *options, *arguments]
     subprocess.run(command, check=True, cwd=ROOT, stdin=subprocess.DEVNULL)
 
@@ -49,8 +51,10 @@ def make() -> None:
     venv.create(VENV, with_pip=True, prompt=ROOT.name)
     # First the pinned pip, which knows dependency groups, and the pinned build tools, which
     # then build without isolation.
-    pip("--upgrade", "pip", "hatchling", "editables")
-    pip("--no-build-isolation", "--group", "dev", "--editable", ".[all]")
+    pinned = f"--constraint={CONSTRAINTS}"
+    pip(pinned, "--upgrade", "pip", "hatchling", "editables")
+    pip(pinned, "--no-build-isolation", "--group", "dev", "--editable", ".[all]")
+    pip("--no-deps", f"--target={OLDER}", "--group", "oldest")
     STAMP.write_text(made_from())
 
 

@@ -22,7 +22,7 @@ from cloudcrypt.ledger import SqliteLedger
 from cloudcrypt.luks2 import derive
 from cloudcrypt.mapper import UserspaceMapper, UserspaceMapping, geometry_of
 from cloudcrypt.model import BlockDevice, Mode, Volume
-from cloudcrypt.registry import OfflineCloud, open_offline, open_provider
+from cloudcrypt.registry import OfflineCloud, offline_clouds, open_offline, open_provider
 from cloudcrypt.sizes import MIB, format_size
 from cloudcrypt.stage import Stage
 
@@ -35,8 +35,9 @@ NODES = "node-1", "node-2"
 @click.option(
     "--provider",
     "where",
-    metavar="NAME|URL",
-    help="A simulated cloud (aws), or the URL of a local directory; by default one of its own.",
+    metavar="NAME|all|URL",
+    help="A simulated cloud (aws, azure, gcp), all of them, or the URL of a local directory; by "
+    "default one of its own.",
 )
 @json_option
 def demo(where: str | None) -> None:
@@ -45,14 +46,25 @@ def demo(where: str | None) -> None:
     The master secret is random, and forgotten at the end. A simulated cloud is a server on
     loopback: the cloud's own SDK talks to it, and no account is needed.
     """
-    with tempfile.TemporaryDirectory(prefix="cloudcrypt-demo-") as directory:
-        base = Path(directory)
-        with _cloud(where, base) as cloud, _world(cloud, base) as world:
-            results = _run(world)
+    if where == "all":
+        _show({name: _demo(name) for name in offline_clouds()})
+    else:
+        _show(_demo(where))
+
+
+def _show(results: dict[str, object]) -> None:
+    """Show what was done, or say that it was."""
     if wants_json():
         show(results)
     else:
-        say("done: both volumes were read back as written, and are deleted")
+        say("done: all volumes were read back as written, and are deleted")
+
+
+def _demo(where: str | None) -> dict[str, object]:
+    with tempfile.TemporaryDirectory(prefix="cloudcrypt-demo-") as directory:
+        base = Path(directory)
+        with _cloud(where, base) as cloud, _world(cloud, base) as world:
+            return _run(world)
 
 
 @attrs.frozen

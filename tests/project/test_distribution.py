@@ -17,6 +17,8 @@ from tests.project.archives import Archives
 PACKAGES = {
     "cloudcrypt": "cloudcrypt",
     "cloudcrypt_aws": "providers/cloudcrypt_aws",
+    "cloudcrypt_azure": "providers/cloudcrypt_azure",
+    "cloudcrypt_gcp": "providers/cloudcrypt_gcp",
     "cloudcrypt_local": "providers/cloudcrypt_local",
     "cloudcrypt_testing": "moto_fixtures/cloudcrypt_testing",
 }

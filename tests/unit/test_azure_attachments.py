@@ -1,0 +1,578 @@
+"""Attaching volumes of Azure: one holder, one logical unit number, and proof."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Literal
+
+import pytest
+
+from cloudcrypt.errors import (
+    AttachedElsewhere,
+    AttachmentLimit,
+    CloudcryptError,
+    CloudRefused,
+    InvalidRequest,
+    NotFound,
+    OperationFailed,
+    OperationPending,
+    ProviderUnavailable,
+    RequestRejected,
+    WrongVolumeState,
+)
+from cloudcrypt.model import Attachment, AzureLun, Blank, Volume, VolumeState
+from cloudcrypt.sizes import GIB
+from cloudcrypt.spi import AttachVolume, DeleteVolume, DetachVolume, ResizeVolume, perform
+from cloudcrypt_azure import AzureProvider
+from cloudcrypt_testing.fake_azure import FakeAzure, Timings
+from cloudcrypt_testing.world.faults import (
+    ConnectionLost,
+    Refused,
+    ReplyLost,
+    ServerError,
+    StaleRead,
+)
+from tests.unit.azure_given import (
+    GONE,
+    SUBSCRIPTION,
+    attached,
+    created,
+    disk,
+    luns,
+    opened,
+    passed,
+    together,
+    unique,
+    wanted,
+    within,
+)
+
+ATTACH = "*.attachDetachDataDisks"
+
+
+@pytest.fixture
+def provider(fake_azure: FakeAzure) -> Iterator[AzureProvider]:
+    with_url = opened(fake_azure)
+    yield with_url
+    with_url.close()
+
+
+@pytest.fixture
+def instance(fake_azure: FakeAzure) -> str:
+    return fake_azure.run_instance(size="Standard_D64s_v5")
+
+
+@pytest.fixture
+def volume(provider: AzureProvider) -> Volume:
+    return created(provider)
+
+
+def asked(azure: FakeAzure) -> int:
+    """Return how often it was asked to attach or detach something."""
+    return sum(one.action.endswith("attachDetachDataDisks") for one in azure.requests)
+
+
+def test_a_volume_is_known_by_its_logical_unit_number_and_name(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    attachment = attached(provider, volume, instance)
+    assert attachment.identity == AzureLun(0, "data")
+    assert (attachment.size, attachment.origin) == (2 * GIB, Blank())
+    assert attachment.instance == instance
+    (one,) = fake_azure.machines()[instance].data_disks
+    assert (one.caching, one.delete_option) == ("None", "Detach")
+    assert fake_azure.node(instance).name(unique(volume.id)) is not None
+
+
+def test_number_0_is_taken_first_and_then_the_lowest_that_is_free(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str
+) -> None:
+    volumes = [created(provider, f"volume-{n}") for n in range(4)]
+    for number, volume in enumerate(volumes):
+        assert attached(provider, volume, instance).identity == AzureLun(number, f"volume-{number}")
+    for number in (2, 0):
+        perform(provider, DetachVolume("d", volumes[number].id, instance))
+    assert attached(opened(fake_azure), volumes[2], instance).identity == AzureLun(0, "volume-2")
+
+
+def test_a_number_that_somebody_takes_meanwhile_is_picked_again(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    # The defence is `WrongVolumeState` in `Attachments._attach`: look again, pick again.
+    theirs = fake_azure.take_lun(instance)
+    assert attached(provider, volume, instance).identity == AzureLun(1, "data")
+    assert {one.unique_id for one in fake_azure.machines()[instance].data_disks} == {
+        theirs,
+        unique(volume.id),
+    }
+
+
+def test_a_look_that_is_old_does_not_put_two_disks_at_one_number(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str
+) -> None:
+    first, second = created(provider, "first"), created(provider, "second")
+    attached(provider, first, instance)
+    fake_azure.faults.add(StaleRead(), on="virtualMachines.get")
+    attached(provider, second, instance)
+    assert luns(fake_azure, instance) == {0: "first", 1: "second"}
+
+
+def test_many_volumes_go_to_one_instance_at_once(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str
+) -> None:
+    volumes = [created(provider, f"volume-{n}") for n in range(8)]
+    attachments = together([partial(attached, provider, one, instance) for one in volumes])
+    assert {one.volume_id for one in attachments} == {volume.id for volume in volumes}
+    assert sorted(luns(fake_azure, instance)) == list(range(8))
+
+
+def test_an_instance_that_is_being_changed_is_waited_for(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str
+) -> None:
+    codes: tuple[Literal["Conflict", "OperationNotAllowed"], ...]
+    codes = ("Conflict", "OperationNotAllowed")
+    for code in codes:
+        fake_azure.answer_busy(code)
+        first, second = created(provider, f"first-{code}"), created(provider, f"second-{code}")
+        provider.begin(AttachVolume("a", first.id, instance))
+        assert attached(provider, second, instance).volume_id == second.id
+    assert len(luns(fake_azure, instance)) == 4
+
+
+def test_an_instance_that_stays_busy_is_told(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    fake_azure.hold_next(ATTACH)
+    provider.begin(AttachVolume("a", created(provider, "first").id, instance))
+    with pytest.raises(WrongVolumeState) as caught:
+        provider.begin(AttachVolume("b", volume.id, instance), deadline=within(fake_azure, 60))
+    assert caught.value.retryable
+    assert caught.value.cloud_code == "Conflict"
+
+
+@pytest.mark.parametrize("fault", [ReplyLost(), ConnectionLost(), ServerError(500)])
+def test_a_reply_that_is_lost_is_cleared_up_by_a_look(
+    provider: AzureProvider,
+    fake_azure: FakeAzure,
+    instance: str,
+    volume: Volume,
+    fault: ReplyLost | ConnectionLost | ServerError,
+) -> None:
+    fake_azure.faults.add(fault, on=ATTACH)
+    assert attached(provider, volume, instance).identity == AzureLun(0, "data")
+    assert asked(fake_azure) == (1 if isinstance(fault, ReplyLost) else 2)
+
+
+def test_a_process_that_dies_is_followed_by_one_that_finds_the_attachment(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    intent = AttachVolume("a", volume.id, instance)
+    provider.begin(intent)
+    other = opened(fake_azure)
+    handle = other.find(intent)
+    assert handle is not None
+    assert other.resume(handle).identity == AzureLun(0, "data")
+    assert asked(fake_azure) == 1
+
+
+def test_a_volume_is_never_taken_from_its_holder(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    attached(provider, volume, instance)
+    other = fake_azure.run_instance()
+    with pytest.raises(AttachedElsewhere) as caught:
+        attached(provider, volume, other)
+    assert caught.value.holder == instance
+    assert luns(fake_azure, other) == {}
+    assert asked(fake_azure) == 1
+
+
+def test_a_holder_that_shows_only_in_the_answer_is_named_canonically(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    other = fake_azure.run_instance(name="OTHER")
+    fake_azure.meanwhile(ATTACH, lambda: fake_azure.attach(other, unique(volume.id)))
+    with pytest.raises(AttachedElsewhere) as caught:
+        attached(provider, volume, instance)
+    assert caught.value.holder == "demo-group/other"
+    assert caught.value.cloud_code == "ConflictingUserInput"
+
+
+def test_a_holder_that_azure_finds_in_the_operation_only_is_told_as_well(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    fake_azure.find_conflicts_late()
+    other = fake_azure.run_instance()
+    fake_azure.meanwhile(ATTACH, lambda: fake_azure.attach(other, unique(volume.id)))
+    with pytest.raises(AttachedElsewhere) as caught:
+        attached(provider, volume, instance)
+    assert caught.value.holder == other
+    assert provider.get(volume.id).holders == (other,)
+
+
+def test_a_volume_that_is_being_detached_elsewhere_is_waited_for(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    # The late detachment: it must not take the disk from its new holder.
+    attached(provider, volume, instance)
+    provider.begin(DetachVolume("d", volume.id, instance))
+    other = fake_azure.run_instance()
+    attached(provider, volume, other)
+    fake_azure.clock.advance(600)
+    assert provider.get(volume.id).holders == (other,)
+
+
+def test_a_volume_that_is_being_detached_here_is_waited_for(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    # The defence is `is_leaving` in `Attachments._attempt`: what is toBeDetached is not attached.
+    attached(provider, volume, instance)
+    provider.begin(DetachVolume("d", volume.id, instance))
+    attached(opened(fake_azure), volume, instance)
+    fake_azure.clock.advance(600)
+    assert provider.get(volume.id).holders == (instance,)
+    assert luns(fake_azure, instance) == {0: "data"}
+
+
+def test_a_volume_that_lingers_on_its_way_out_is_told(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    attached(provider, volume, instance)
+    fake_azure.linger(unique(volume.id))
+    provider.begin(DetachVolume("d", volume.id, instance))
+    fake_azure.clock.advance(60)
+    with pytest.raises(WrongVolumeState) as caught:
+        opened(fake_azure).begin(
+            AttachVolume("b", volume.id, instance), deadline=within(fake_azure, 60)
+        )
+    assert caught.value.state == "being detached"
+    other = fake_azure.run_instance()
+    with pytest.raises(AttachedElsewhere):  # it is not taken from there, either
+        opened(fake_azure).begin(
+            AttachVolume("b", volume.id, other), deadline=within(fake_azure, 60)
+        )
+
+
+def test_an_attachment_that_is_taken_away_is_not_waited_for_without_end(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    handle = provider.begin(AttachVolume("a", volume.id, instance))
+    provider.resume(handle)
+    fake_azure.rip_out(instance, unique(volume.id))
+    with pytest.raises(NotFound) as caught:
+        opened(fake_azure).resume(handle)
+    assert caught.value.kind == "attachment"
+
+
+def test_a_disk_that_is_at_another_number_than_asked_for_is_refused(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    # The defence is `asked.lun` in `Attachments._proven`.
+    handle = provider.begin(AttachVolume("a", volume.id, instance))
+    provider.resume(handle)
+    fake_azure.rip_out(instance, unique(volume.id))
+    fake_azure.attach(instance, unique(volume.id), 7)
+    with pytest.raises(OperationFailed, match="LUN 7"):
+        provider.resume(handle)
+    again = provider.begin(AttachVolume("a", volume.id, instance))
+    assert provider.resume(again).identity == AzureLun(7, "data")
+
+
+def test_an_attachment_is_proven_by_the_id_of_the_disk_and_not_by_its_name(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str
+) -> None:
+    # The defence is `seat.path == path` in `_records.MachineRecord.seat`: by name, another group's
+    # disk at this instance would pass for ours.
+    fake_azure.add_group("other-group")
+    other = AzureProvider(
+        SUBSCRIPTION,
+        "other-group",
+        location=fake_azure.location,
+        zone="1",
+        credential=fake_azure.credential(),
+        endpoint=fake_azure.endpoint,
+        clock=fake_azure.clock,
+    )
+    theirs, ours = created(other, "data"), created(provider, "data")
+    attached(other, theirs, instance)
+    with pytest.raises(CloudcryptError):  # Azure takes no two disks of one name
+        perform(provider, AttachVolume("a", ours.id, instance))
+    assert provider.get(ours.id).holders == ()
+
+
+@pytest.mark.parametrize("spelling", ["upper", "lower", "as it is"])
+def test_the_case_of_ids_does_not_matter(
+    fake_azure: FakeAzure, spelling: Literal["upper", "lower", "as it is"]
+) -> None:
+    fake_azure.spell_groups(spelling)
+    provider = opened(fake_azure)
+    volume, instance = created(provider, "Data"), fake_azure.run_instance(name="VM-Loud")
+    attachment = attached(provider, volume, "vm-LOUD")
+    assert attachment.instance == instance == "demo-group/vm-loud"
+    assert provider.get(volume.id).holders == (instance,)
+    path = (
+        f"/subscriptions/{SUBSCRIPTION}/resourceGroups/DEMO-group/providers/Microsoft.Compute"
+        "/virtualMachines/vm-loud"
+    )
+    assert perform(provider, AttachVolume("b", volume.id, path)) == attachment
+    perform(provider, DetachVolume("d", volume.id, path))
+    assert provider.get(volume.id).holders == ()
+
+
+def test_an_instance_of_a_scale_set_has_operations_of_its_own(
+    provider: AzureProvider, fake_azure: FakeAzure, volume: Volume
+) -> None:
+    fake_azure.run_scale_set_instance()
+    instance = fake_azure.run_scale_set_instance()
+    assert instance.endswith("/1")
+    attachment = attached(provider, volume, instance)
+    assert (attachment.instance, attachment.identity) == (instance, AzureLun(0, "data"))
+    assert provider.get(volume.id).holders == (instance,)
+    assert attached(opened(fake_azure), volume, instance) == attachment
+    with pytest.raises(AttachedElsewhere) as caught:
+        attached(provider, volume, fake_azure.run_instance())
+    assert caught.value.holder == instance
+    perform(provider, DetachVolume("d", volume.id, instance))
+    assert provider.get(volume.id).holders == ()
+    assert fake_azure.requests.count("virtualMachineScaleSetVMs.attachDetachDataDisks") == 2
+
+
+def test_an_instance_that_is_full_is_told_with_its_limit(
+    provider: AzureProvider, fake_azure: FakeAzure
+) -> None:
+    instance = fake_azure.run_instance(size="Standard_D2s_v5")
+    for number in range(4):
+        attached(provider, created(provider, f"volume-{number}"), instance)
+    with pytest.raises(AttachmentLimit) as caught:
+        attached(provider, created(provider, "one more"), instance)
+    assert (caught.value.instance, caught.value.limit) == (instance, 4)
+
+
+def test_the_limit_is_told_by_the_message_if_azure_does_not_say_the_sizes(
+    provider: AzureProvider, fake_azure: FakeAzure, volume: Volume
+) -> None:
+    instance = fake_azure.run_instance()
+    fake_azure.limit_attachments(instance, 0)
+    fake_azure.faults.add(Refused("AuthorizationFailed", status=403), on="resourceSkus.list")
+    with pytest.raises(AttachmentLimit) as caught:
+        attached(provider, volume, instance)
+    assert caught.value.limit == 0
+
+
+def test_an_instance_without_a_free_number_is_full(
+    provider: AzureProvider, fake_azure: FakeAzure, volume: Volume
+) -> None:
+    instance = fake_azure.run_instance(size="Standard_M416ms_v2")
+    for number in range(64):
+        fake_azure.attach(instance, unique(created(provider, f"volume-{number}").id))
+    with pytest.raises(AttachmentLimit) as caught:
+        attached(provider, volume, instance)
+    assert caught.value.limit == 64
+
+
+def test_the_limit_of_a_size_is_asked_for_once(
+    provider: AzureProvider, fake_azure: FakeAzure
+) -> None:
+    small, large = fake_azure.run_instance(size="Standard_D2s_v5"), fake_azure.run_instance()
+    in_set = fake_azure.run_scale_set_instance(size="Standard_DC8as_v5")
+    limits = [provider.attachment_limit(one) for one in (small, large, in_set, small)]
+    assert limits == [4, 8, 16, 4]
+    assert fake_azure.requests.count("resourceSkus.list") == 1
+    with pytest.raises(NotFound):
+        provider.attachment_limit("nobody")
+
+
+def test_an_instance_that_does_not_exist_is_not_found(
+    provider: AzureProvider, volume: Volume
+) -> None:
+    for nobody in ("nobody", "no-group/nobody", "no-group/set/1"):
+        with pytest.raises(NotFound) as caught:
+            attached(provider, volume, nobody)
+        assert (caught.value.kind, caught.value.name) == ("instance", nobody)
+
+
+def test_a_volume_that_does_not_exist_is_not_found(provider: AzureProvider, instance: str) -> None:
+    with pytest.raises(NotFound) as caught:
+        provider.begin(AttachVolume("a", GONE, instance))
+    assert (caught.value.kind, caught.value.name) == ("volume", GONE)
+    assert provider.find(AttachVolume("a", GONE, instance)) is None
+
+
+def test_an_instance_that_goes_while_attaching_is_not_found(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    handle = provider.begin(AttachVolume("a", volume.id, instance))
+    fake_azure.delete_instance(instance)
+    with pytest.raises(NotFound) as caught:
+        provider.resume(handle)
+    assert caught.value.kind == "instance"
+
+
+def test_an_attachment_that_fails_says_how_the_instance_is(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    fake_azure.fail_next(ATTACH, "InternalExecutionError", "It broke.")
+    with pytest.raises(OperationFailed) as caught:
+        attached(provider, volume, instance)
+    assert "It broke." in caught.value.reason
+    assert "failed" in caught.value.reason
+    assert caught.value.cloud_code == "InternalExecutionError"
+    assert attached(provider, volume, instance).volume_id == volume.id  # the next update heals it
+
+
+def test_a_disk_in_the_list_of_a_failed_instance_is_not_taken_for_attached(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    # The defence is `_check` in `Attachments.resume`: the host never saw this disk.
+    fake_azure.fail_next(ATTACH, leaves_failed=True)
+    handle = provider.begin(AttachVolume("a", volume.id, instance))
+    with pytest.raises(OperationFailed, match="failed"):
+        provider.resume(handle)
+
+
+def test_an_instance_that_failed_for_another_reason_keeps_what_is_attached(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    attachment = attached(provider, volume, instance)
+    fake_azure.fail_instance(instance)
+    assert attached(opened(fake_azure), volume, instance) == attachment
+
+
+def test_a_failed_instance_that_takes_no_disk_is_told(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    fake_azure.fail_instance(instance, takes_disks=False)
+    with pytest.raises(CloudRefused, match="failed"):
+        attached(provider, volume, instance)
+
+
+def test_a_volume_of_another_zone_is_refused(
+    provider: AzureProvider, fake_azure: FakeAzure, volume: Volume
+) -> None:
+    with pytest.raises(RequestRejected, match="same zone"):
+        attached(provider, volume, fake_azure.run_instance("2"))
+
+
+def test_a_volume_whose_creation_failed_is_not_attached(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str
+) -> None:
+    fake_azure.fail_next("disks.createOrUpdate", leaves_failed=True)
+    with pytest.raises(OperationFailed):
+        created(provider)
+    (failed,) = provider.list()
+    with pytest.raises(WrongVolumeState) as caught:
+        attached(provider, failed, instance)
+    assert caught.value.state == VolumeState.ERROR.value
+    assert asked(fake_azure) == 0
+
+
+def test_a_volume_that_is_being_created_or_changed_is_waited_for(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str
+) -> None:
+    fake_azure.reset(timings=Timings(create=30, resize=30))
+    instance = fake_azure.run_instance()
+    handle = provider.begin(wanted())
+    fake_azure.clock.advance(1)
+    (volume,) = provider.list()
+    assert volume.state is VolumeState.CREATING
+    assert attached(provider, volume, instance).volume_id == volume.id
+    provider.resume(handle)
+    perform(provider, DetachVolume("d", volume.id, instance))
+    provider.begin(ResizeVolume("r", volume.id, 8 * GIB))
+    assert attached(opened(fake_azure), volume, instance).size == 8 * GIB
+
+
+def test_a_shared_volume_has_several_holders(
+    provider: AzureProvider, fake_azure: FakeAzure
+) -> None:
+    volume = created(provider, multi_attach=True)
+    instances = [fake_azure.run_instance() for _ in range(3)]
+    for instance in instances[:2]:
+        attached(provider, volume, instance)
+    assert sorted(provider.get(volume.id).holders) == instances[:2]
+    with pytest.raises(AttachedElsewhere):  # Azure was asked for two shares
+        provider.begin(AttachVolume("a", volume.id, instances[2]), deadline=within(fake_azure, 60))
+
+
+def test_at_the_deadline_an_attachment_is_pending_and_can_be_resumed(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    handle = provider.begin(AttachVolume("a", volume.id, instance))
+    with pytest.raises(OperationPending):
+        opened(fake_azure).resume(handle, deadline=passed(fake_azure))
+    assert isinstance(provider.resume(handle), Attachment)
+
+
+def test_an_attachment_that_nobody_knows_the_operation_of_is_over_when_the_instance_says_so(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    fake_azure.faults.add(ReplyLost(), on=ATTACH)
+    intent = AttachVolume("a", volume.id, instance)
+    handle = provider.begin(intent)
+    with pytest.raises(OperationPending) as caught:
+        provider.resume(handle, deadline=passed(fake_azure))
+    assert "updating" in caught.value.state
+    assert provider.resume(handle).identity == AzureLun(0, "data")
+
+
+def test_an_old_look_at_the_last_holder_does_not_fail_the_attachment(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    # The defence is `_is_leaving` in `Attachments._elsewhere`, which asks the holder, too.
+    other = fake_azure.run_instance()
+    attached(provider, volume, other)
+    perform(provider, DetachVolume("d", volume.id, other))
+    handle = provider.begin(AttachVolume("a", volume.id, instance))
+    fake_azure.clock.advance(60)
+    fake_azure.faults.add(StaleRead(changes=2), on="disks.get")
+    assert provider.resume(handle).instance == instance
+
+
+def test_the_same_attachment_is_the_same_handle(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    intent = AttachVolume("a", volume.id, instance)
+    first = provider.begin(intent)
+    provider.resume(first)
+    assert provider.begin(intent) == provider.find(intent) == first
+    perform(provider, DetachVolume("d", volume.id, instance))
+    assert provider.find(intent) is None
+    again = provider.begin(intent)  # Azure does not remember: it is attached anew
+    assert again != first
+    assert provider.resume(again).volume_id == volume.id
+
+
+def test_what_cannot_be_reached_is_told_with_its_last_error(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    fake_azure.faults.add(ServerError(503), on=ATTACH, times=None)
+    with pytest.raises(ProviderUnavailable) as caught:
+        provider.begin(AttachVolume("a", volume.id, instance), deadline=within(fake_azure, 30))
+    assert caught.value.answer is not None
+    assert caught.value.answer.status == 503
+
+
+def test_an_instance_is_checked_before_anyone_is_asked(
+    provider: AzureProvider, fake_azure: FakeAzure, volume: Volume
+) -> None:
+    fake_azure.requests.clear()
+    for intent in (AttachVolume("a", volume.id, "a b"), DetachVolume("d", volume.id, "a b")):
+        with pytest.raises(InvalidRequest):
+            provider.begin(intent)
+    assert len(fake_azure.requests) == 0
+
+
+def test_a_volume_that_goes_while_attaching_is_not_found(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    fake_azure.meanwhile(ATTACH, lambda: perform(opened(fake_azure), DeleteVolume("d", volume.id)))
+    with pytest.raises(NotFound) as caught:
+        attached(provider, volume, instance)
+    assert (caught.value.kind, caught.value.name) == ("volume", volume.id)
+
+
+def test_a_disk_is_what_azure_says_after_it_was_attached(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    attached(provider, volume, instance)
+    assert disk(fake_azure, volume).disk_state == "Attached"
+    assert provider.get(volume.id).state is VolumeState.ATTACHED
