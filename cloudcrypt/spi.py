@@ -256,6 +256,14 @@ class VolumeProvider(Protocol):
         """What this provider offers."""
         ...
 
+    def instance_name(self, instance: str) -> str:
+        """Return the one spelling of an instance: that of holders and attachments. Asks nobody.
+
+        Raises:
+            InvalidRequest: it cannot be an instance of this provider.
+        """
+        ...
+
     def begin(self, intent: Intent[T], *, deadline: Deadline | None = None) -> Handle[T]:
         """Hand ``intent`` to the cloud. Idempotent by its token.
 

@@ -145,12 +145,13 @@ class Provisioner:
         """Return the attachment of the volume to the instance; attach it if it is not.
 
         Raises:
+            InvalidRequest: there can be no such instance.
             NotFound: there is no such volume or instance.
             AttachedElsewhere: another instance has the volume; it is never taken from it.
             AttachmentLimit: the instance takes no further volume.
             AttachStuck: the attachment does not get done.
         """
-        return self._ensure(Attached(volume_id, instance), deadline)
+        return self._ensure(Attached(volume_id, self.provider.instance_name(instance)), deadline)
 
     def ensure_detached(
         self,
@@ -171,11 +172,13 @@ class Provisioner:
             deadline: until when to wait.
 
         Raises:
+            InvalidRequest: there can be no such instance.
             NotFound: there is no such volume.
             DetachBlocked: the instance still uses it.
             UnsupportedOperation: the provider does not force.
         """
-        return self._ensure(Detached(volume_id, instance, force), deadline)
+        name = self.provider.instance_name(instance)  # holders are compared with it
+        return self._ensure(Detached(volume_id, name, force), deadline)
 
     def ensure_size(self, volume_id: str, size: int, *, deadline: Deadline | None = None) -> Volume:
         """Return the volume with this size; grow it if it is smaller.

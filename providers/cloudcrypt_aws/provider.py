@@ -160,6 +160,10 @@ class AwsProvider:
             types=_types.TYPES,
         )
 
+    def instance_name(self, instance: str) -> str:
+        """Return the id of the instance; EC2 has one spelling of it only."""
+        return check_instance(instance)
+
     def begin(self, intent: Intent[T], *, deadline: Deadline | None = None) -> Handle[T]:
         """Hand ``intent`` to EC2; see `VolumeProvider.begin`.
 

@@ -12,6 +12,7 @@ from cloudcrypt.errors import (
     OperationFailed,
     ProviderError,
     ProviderUnavailable,
+    RequestError,
     WrongVolumeState,
 )
 from cloudcrypt.model import Attachment, AzureLun, VolumeState
@@ -98,7 +99,8 @@ class Attachments:
             elsewhere = self._elsewhere(disk, intent, instance, deadline)
             if elsewhere is not None:
                 return elsewhere
-            self._check(progress, disk, machine, seat, intent)
+            if not self._is_good(progress, disk, machine, seat, instance, deadline):
+                raise _failed(progress, machine, intent)
             if seat is None:
                 if self.group.missing.is_over(what):
                     raise NotFound("attachment", f"of {what}")
@@ -228,33 +230,27 @@ class Attachments:
             raise NotFound("instance", intent.instance)
         return machine
 
-    def _check(
+    def _is_good(
         self,
         progress: Progress,
         disk: DiskRecord,
         machine: MachineRecord,
         seat: Seat | None,
-        intent: AttachVolume,
-    ) -> None:
-        """Return unless Azure could not attach the volume.
+        instance: Instance,
+        deadline: Deadline,
+    ) -> bool:
+        """Say whether nothing speaks against it that the volume is attached, or will be.
 
-        What counts is what volume and instance show; an operation may fail because of something
-        else of the instance.
-
-        Raises:
-            OperationFailed: it could not, or the error that says why.
+        What counts is what volume and instance show: an operation may fail because of something
+        else of the instance. But the list of a failed instance may have a disk that its host never
+        saw; so the host is asked, too.
         """
-        held = str(self.group.instance(intent.instance)) in disk.holders
-        if held and seat is not None and not machine.has_failed:
-            return
-        state = f"the instance is {machine.state or 'in an unknown state'}"
-        if isinstance(progress.failure, OperationFailed):
-            reason = f"{progress.failure.reason} ({state})"
-            raise attrs.evolve(progress.failure, reason=reason) from progress.failure.__cause__
-        if progress.failure is not None:
-            raise progress.failure
-        if machine.has_failed and not held and seat is not None:
-            raise OperationFailed("attachment", intent.volume_id, state)
+        if seat is None or str(instance) not in disk.holders:
+            return progress.failure is None and not (machine.has_failed and seat is not None)
+        if progress.has_succeeded or not machine.has_failed:
+            return True
+        viewed = self.group.machine(instance, deadline, with_view=True)
+        return viewed is not None and seat.name.lower() in viewed.present
 
     def _proven(
         self,
@@ -294,3 +290,17 @@ class Attachments:
     def _is_at(self, begun: Begun, disk: DiskRecord, seat: Seat) -> bool:
         asked = self.group.referred(begun.reference)
         return begun.unique == disk.unique and asked.lun in {None, seat.lun}
+
+
+def _failed(
+    progress: Progress, machine: MachineRecord, intent: AttachVolume
+) -> ProviderError | RequestError:
+    """Return the error of an attachment that did not come about, with the state of the instance."""
+    failure, state = progress.failure, f"the instance is {machine.state or 'in an unknown state'}"
+    if failure is None:
+        return OperationFailed("attachment", intent.volume_id, state)
+    if not isinstance(failure, OperationFailed):
+        return failure
+    told = attrs.evolve(failure, reason=f"{failure.reason} ({state})")
+    told.__cause__ = failure.__cause__
+    return told

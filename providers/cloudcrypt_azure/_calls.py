@@ -116,14 +116,15 @@ class Calls:
         return Call("Operations_Get", POLLS, send, names, "operation")
 
 
-def machine(instance: Instance) -> Call:
-    """Look at a machine, or at that of a scale set."""
+def machine(instance: Instance, *, with_view: bool = False) -> Call:
+    """Look at a machine, or at that of a scale set; with what its host says, if asked for."""
+    view: Mapping[str, Any] = {"expand": "instanceView"} if with_view else {}
 
     def send(client: ComputeManagementClient) -> Any:  # noqa: ANN401 - what `cls` returns
         if instance.scale_set is None:
-            return client.virtual_machines.get(instance.group, instance.name, cls=replied)
+            return client.virtual_machines.get(instance.group, instance.name, cls=replied, **view)
         return client.virtual_machine_scale_set_vms.get(
-            instance.group, instance.scale_set, instance.name, cls=replied
+            instance.group, instance.scale_set, instance.name, cls=replied, **view
         )
 
     return _of_machine(instance, "Get", READS, send, {})

@@ -91,10 +91,12 @@ class Group:
         """Return the instance that a caller calls so; see `Instance.parse`."""
         return Instance.parse(text, self.ids.subscription, self.ids.group)
 
-    def machine(self, instance: Instance, deadline: Deadline) -> MachineRecord | None:
+    def machine(
+        self, instance: Instance, deadline: Deadline, *, with_view: bool = False
+    ) -> MachineRecord | None:
         """Return what Azure shows of an instance, or None if there is no such instance."""
         try:
-            reply = self.api.again(_calls.machine(instance), deadline)
+            reply = self.api.again(_calls.machine(instance, with_view=with_view), deadline)
         except NotFound as error:
             if error.kind not in {"instance", "resource group"}:
                 raise

@@ -216,6 +216,14 @@ class SnapshotRecord:
         return self.state == "succeeded" and self.percent >= 100
 
 
+def _present(view: Shown) -> Iterable[str]:
+    """Yield the names of the disks whose attachment came about, as the host says."""
+    for disk in _list(view, "disks"):
+        codes = {str(status.get("code")).lower() for status in _list(disk, "statuses")}
+        if "provisioningstate/succeeded" in codes:
+            yield str(disk.get("name")).lower()
+
+
 @attrs.frozen
 class Seat:
     """A data disk as its machine shows it, at a logical unit number."""
@@ -238,7 +246,10 @@ class Seat:
 
 @attrs.frozen
 class MachineRecord:
-    """A machine; ``etag`` is that of its model, ``disks`` its data disks as Azure shows them."""
+    """A machine; ``etag`` is that of its model, ``disks`` its data disks as Azure shows them.
+
+    ``present`` are the names of the disks that its host has, where it was asked for its view.
+    """
 
     path: str
     location: str
@@ -247,6 +258,7 @@ class MachineRecord:
     etag: str | None
     disks: tuple[Shown, ...]
     seats: tuple[Seat, ...]
+    present: frozenset[str]
 
     @classmethod
     def of(cls, shown: Shown, etag: str | None = None) -> Self:
@@ -266,6 +278,7 @@ class MachineRecord:
             etag=_text(shown, "etag") or etag,
             disks=disks,
             seats=tuple(map(Seat.of, disks)),
+            present=frozenset(_present(_part(properties, "instanceView"))),
         )
 
     def seat(self, path: str) -> Seat | None:

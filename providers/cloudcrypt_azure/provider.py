@@ -158,6 +158,10 @@ class AzureProvider:
             types=_types.TYPES,
         )
 
+    def instance_name(self, instance: str) -> str:
+        """Return ``GROUP/MACHINE`` or ``GROUP/SCALE_SET/NUMBER`` in lower case."""
+        return str(self._group.instance(instance))
+
     def begin(self, intent: Intent[T], *, deadline: Deadline | None = None) -> Handle[T]:
         """Hand ``intent`` to Azure; see `VolumeProvider.begin`.
 

@@ -1,5 +1,6 @@
 """Credentials: explicit ones, those of a file, or the application default ones."""
 
+import contextlib
 import threading
 from typing import Any, Final, cast
 
@@ -8,7 +9,7 @@ from google.auth import exceptions as auth
 from google.auth.credentials import Credentials
 from google.oauth2 import service_account
 
-from cloudcrypt.errors import CredentialsRefused, InvalidRequest
+from cloudcrypt.errors import InvalidRequest
 from cloudcrypt_gcp._errors import Request, translated
 
 SCOPES: Final = ("https://www.googleapis.com/auth/compute",)
@@ -79,11 +80,14 @@ def _default(provider: str) -> tuple[Any, str | None]:
 
 
 def _of_file(path: str) -> Credentials:
-    try:
-        return cast("Credentials", _service_account.Credentials.from_service_account_file(path))
-    except (OSError, ValueError, auth.GoogleAuthError) as error:
-        # What is in the file is secret, and such errors quote it.
-        rule = "a file with the key of a service account, in JSON"
-        raise InvalidRequest("service_account_file", path, rule) from CredentialsRefused(
-            type(error).__name__
-        )
+    """Return the credentials in a file; what is in it is secret, and errors of JSON hold all of it.
+
+    So no error of theirs is a cause or a context of ours.
+    """
+    credentials: Any = None
+    with contextlib.suppress(OSError, ValueError, auth.GoogleAuthError):
+        credentials = _service_account.Credentials.from_service_account_file(path)
+    if credentials is None:
+        rule = "a file that can be read, with the key of a service account in JSON"
+        raise InvalidRequest("service_account_file", path, rule)
+    return cast("Credentials", credentials)

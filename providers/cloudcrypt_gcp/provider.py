@@ -161,6 +161,10 @@ class GcpProvider:
             types=_types.TYPES,
         )
 
+    def instance_name(self, instance: str) -> str:
+        """Return ``ZONE/NAME``, also of the path of the resource."""
+        return str(self._region.site.instance(instance))
+
     def begin(self, intent: Intent[T], *, deadline: Deadline | None = None) -> Handle[T]:
         """Hand ``intent`` to GCE; see `VolumeProvider.begin`.
 

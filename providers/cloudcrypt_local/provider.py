@@ -120,6 +120,10 @@ class LocalProvider:
         """What this provider offers."""
         return CAPABILITIES
 
+    def instance_name(self, instance: str) -> str:
+        """Return the name as it is: any text names an instance here."""
+        return instance
+
     def begin(self, intent: Intent[T], *, deadline: Deadline | None = None) -> Handle[T]:
         """Accept ``intent``, durably; see `VolumeProvider.begin`. Idempotent by its token.
 

@@ -104,7 +104,8 @@ def declared_requirements(root: Path) -> list[Requirement]:
     lines += pyproject["project"]["dependencies"]
     for extra in pyproject["project"]["optional-dependencies"].values():
         lines += extra
-    for group in pyproject["dependency-groups"].values():
-        lines += [line for line in group if isinstance(line, str)]
+    for name, group in pyproject["dependency-groups"].items():
+        if name != "oldest":  # it is pinned by itself, to other releases
+            lines += [line for line in group if isinstance(line, str)]
     requirements = map(Requirement, lines)
     return [each for each in requirements if each.name != pyproject["project"]["name"]]

@@ -50,6 +50,9 @@ class MortalProvider:
     def capabilities(self) -> Capabilities:
         return self._provider.capabilities
 
+    def instance_name(self, instance: str) -> str:
+        return self._provider.instance_name(instance)
+
     def begin(self, intent: Intent[T], *, deadline: Deadline | None = None) -> Handle[T]:
         self._life.step()
         handle = self._provider.begin(intent, deadline=deadline)

@@ -123,6 +123,9 @@ class ShakyProvider:
 
     # --- the interface ---
 
+    def instance_name(self, instance: str) -> str:
+        return instance.lower()
+
     def begin(self, intent: Intent[T], *, deadline: Deadline | None = None) -> Handle[T]:
         return self._asked("begin", intent, deadline, lambda: self._begin(intent))
 

@@ -295,3 +295,12 @@ def test_a_look_that_is_too_short_to_be_sure_leaves_everything_as_it_is(
     with pytest.raises(OperationPending):
         plane.provisioner.ensure_volume(attrs.evolve(REQUEST, size=2 * REQUEST.size))
     assert plane.states() == [State.PENDING]
+
+
+def test_an_instance_in_another_spelling_is_the_same_one(
+    plane: ControlPlane, volume_id: str
+) -> None:
+    plane.provisioner.ensure_attached(volume_id, "VM-1")
+    assert plane.provider.volumes[volume_id].holders == ("vm-1",)
+    assert plane.provisioner.ensure_detached(volume_id, "Vm-1").holders == ()
+    assert plane.provider.volumes[volume_id].holders == ()

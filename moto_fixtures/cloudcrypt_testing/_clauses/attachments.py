@@ -102,6 +102,15 @@ class AttachClauses(Given):
         again = AttachVolume(fresh(), attachment.volume_id, attachment.instance)
         assert perform(provider, again) == attrs.evolve(attachment, size=size)
 
+    @clause("6.8")
+    def test_an_instance_has_one_spelling(
+        self, provider: VolumeProvider, attachment: Attachment, instances: tuple[str, str]
+    ) -> None:
+        spelling = provider.instance_name(instances[0])
+        assert provider.instance_name(spelling) == spelling
+        assert attachment.instance == spelling
+        assert provider.get(attachment.volume_id).holders == (spelling,)
+
     @clause("6.7")
     def test_a_volume_has_several_holders_only_where_that_was_asked_for_and_is_offered(
         self,
