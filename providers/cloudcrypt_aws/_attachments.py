@@ -26,7 +26,7 @@ from cloudcrypt_aws._names import ATTEMPTS, Names
 from cloudcrypt_aws._records import Attached, InstanceRecord, VolumeRecord
 from cloudcrypt_aws._region import Region
 from cloudcrypt_aws._volumes import origin_of
-from cloudcrypt_aws._waits import Missing, Still, until
+from cloudcrypt_aws._waits import Missing, Still, absence, until
 
 MODEL: Final = "Amazon Elastic Block Store"
 """The model of the NVMe controller of every volume (EBS user guide, "Identify the device")."""
@@ -60,7 +60,7 @@ class Attachments:
         """
         ebs_id = self.region.ebs_volume(intent.volume_id)
         check_instance(intent.instance)
-        missing = Missing(self.region.clock)
+        missing = absence(self.region.clock)
 
         def attempt() -> str | Still:
             return self._attach(ebs_id, intent, missing, deadline)
@@ -84,7 +84,7 @@ class Attachments:
             WrongVolumeState: it is being detached.
         """
         self.region.referred(reference, intent.volume_id)
-        missing = Missing(self.region.clock)
+        missing = absence(self.region.clock)
 
         def look() -> Attachment | Still:
             record = self.region.volume(intent.volume_id, deadline)

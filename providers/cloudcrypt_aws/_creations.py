@@ -27,7 +27,7 @@ from cloudcrypt_aws._records import VolumeRecord
 from cloudcrypt_aws._region import Region
 from cloudcrypt_aws._tags import NAME_TAG, TOKEN_TAG
 from cloudcrypt_aws._volumes import to_volume
-from cloudcrypt_aws._waits import GRACE, Missing, Still, settled, until
+from cloudcrypt_aws._waits import GRACE, Still, absence, settled, until
 
 
 @attrs.frozen
@@ -72,7 +72,7 @@ class Creations:
             NotFound: it was deleted since.
         """
         ebs_id = Reference.parse(reference).ebs_id
-        name, missing = self.region.volume_id(ebs_id), Missing(self.region.clock)
+        name, missing = self.region.volume_id(ebs_id), absence(self.region.clock)
 
         def look() -> Volume | Still:
             record = self.region.look.volume(ebs_id, deadline)

@@ -7,7 +7,7 @@ from cloudcrypt.spi import DeleteSnapshot, DeleteVolume
 from cloudcrypt.waiting import Deadline
 from cloudcrypt_aws._ids import Reference
 from cloudcrypt_aws._region import Region
-from cloudcrypt_aws._waits import GRACE, Missing, Still, until
+from cloudcrypt_aws._waits import GRACE, Still, absence, until
 
 
 def _unseen(region: Region, ebs_id: str) -> str:
@@ -72,7 +72,7 @@ class VolumeDeletions:
             OperationFailed: it is not being deleted.
         """
         accepted = self.region.referred(reference, intent.volume_id)
-        missing, is_going = Missing(self.region.clock), False
+        missing, is_going = absence(self.region.clock), False
 
         def look() -> Still | None:
             nonlocal is_going
@@ -127,7 +127,7 @@ class SnapshotDeletions:
         """
         ebs_id = self.region.ebs_snapshot(intent.snapshot_id)
         accepted = Reference.parse(reference, ebs_id)
-        missing = Missing(self.region.clock)
+        missing = absence(self.region.clock)
 
         def look() -> Still | None:
             record = self.region.look.snapshot(ebs_id, deadline)

@@ -20,7 +20,7 @@ from cloudcrypt_aws._ids import Reference, check_instance
 from cloudcrypt_aws._records import Attached
 from cloudcrypt_aws._region import Region
 from cloudcrypt_aws._volumes import to_volume
-from cloudcrypt_aws._waits import Missing, Still, until
+from cloudcrypt_aws._waits import Still, absence, until
 
 BLOCKED_AFTER: Final = 90.0
 """Seconds of ``detaching`` or ``busy`` after which the instance is in the way: as long as the EBS
@@ -78,7 +78,7 @@ class Detachments:
             NotFound: the volume is gone.
         """
         accepted = self.region.referred(reference, intent.volume_id)
-        missing = Missing(self.region.clock)
+        missing = absence(self.region.clock)
 
         def look() -> Volume | Still:
             record = self.region.volume(intent.volume_id, deadline)

@@ -23,7 +23,7 @@ from cloudcrypt_aws._ids import Reference
 from cloudcrypt_aws._records import Modification, VolumeRecord
 from cloudcrypt_aws._region import Region
 from cloudcrypt_aws._volumes import to_volume
-from cloudcrypt_aws._waits import Missing, Still, until
+from cloudcrypt_aws._waits import Still, absence, until
 
 Change = ResizeVolume | ModifyVolume
 
@@ -111,7 +111,7 @@ class Modifications:
         """
         target = Target.of(intent)
         accepted = self.region.referred(reference, intent.volume_id)
-        missing = Missing(self.region.clock)
+        missing = absence(self.region.clock)
 
         def look() -> Volume | Still:
             record = self.region.volume(intent.volume_id, deadline)

@@ -25,7 +25,7 @@ from cloudcrypt_aws._ids import Reference
 from cloudcrypt_aws._records import SnapshotRecord
 from cloudcrypt_aws._region import Region
 from cloudcrypt_aws._tags import NAME_TAG, TOKEN_TAG
-from cloudcrypt_aws._waits import Missing, Still, settled, until
+from cloudcrypt_aws._waits import Still, absence, settled, until
 
 _STATES: Final = {"completed": SnapshotState.READY, "error": SnapshotState.ERROR}
 
@@ -90,7 +90,7 @@ class Snapshots:
             Vanished: EC2 does not show it, and has had time to.
         """
         ebs_id = Reference.parse(reference).ebs_id
-        name, missing = self.region.volume_id(ebs_id), Missing(self.region.clock)
+        name, missing = self.region.volume_id(ebs_id), absence(self.region.clock)
 
         def look() -> Snapshot | Still:
             record = self.region.look.snapshot(ebs_id, deadline)

@@ -6,15 +6,12 @@ volume where that of the attachment counts, go on for ten minutes when a volume 
 ``error``, and cannot be cancelled.
 """
 
-from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final
 
-import attrs
+from cloudcrypt.looking import Looks, Missing, Still
+from cloudcrypt.waiting import Clock
 
-from cloudcrypt.errors import CloudcryptError, OperationPending
-from cloudcrypt.waiting import Clock, Deadline
-
-T = TypeVar("T")
+__all__ = ["GRACE", "Missing", "Still", "absence", "settled", "until"]
 
 GRACE: Final = 20.0
 """Seconds that something which was accepted may be missing before it counts as gone. EC2 shows new
@@ -28,78 +25,11 @@ percentile; attaching and detaching 1 to 4 s (measurements in the EBS CSI driver
 FACTOR: Final = 1.5
 LONGEST: Final = 10.0
 
-_TOO_EARLY: Final = "EC2 does not show it, and it is too early to be sure"
+LOOKS: Final = Looks("EC2", FIRST, FACTOR, LONGEST, SETTLE)
+until = LOOKS.until
+settled = LOOKS.settled
 
 
-@attrs.frozen
-class Still:
-    """Not there yet: the state that it is in, and what to raise if that does not change."""
-
-    state: str
-    error: CloudcryptError | None = None
-
-
-def until(look: Callable[[], T | Still], deadline: Deadline, operation: str, subject: str) -> T:
-    """Return what ``look`` returns once that is not `Still`; looks at least once.
-
-    Raises:
-        OperationPending: it is still the same at the deadline; or the error that it brings.
-        OperationCancelled: the caller cancelled.
-        CloudcryptError: as ``look`` raises.
-    """
-    steps = deadline.steps(FIRST, FACTOR, LONGEST)
-    while True:
-        seen = look()
-        if not isinstance(seen, Still):
-            return seen
-        if not steps.again():
-            raise seen.error or OperationPending(operation, subject, seen.state)
-
-
-def settled(
-    look: Callable[[], T | None],
-    deadline: Deadline,
-    operation: str,
-    subject: str,
-    *,
-    seconds: float = SETTLE,
-    cause: CloudcryptError | None = None,
-) -> T | None:
-    """Return what ``look`` returns, looking for ``seconds`` if that is None: then None is certain.
-
-    Raises:
-        OperationPending: the deadline ended before; from ``cause``, and with its answer.
-        OperationCancelled: the caller cancelled.
-        CloudcryptError: as ``look`` raises.
-    """
-    end = deadline.clock.monotonic() + seconds
-    brief = Deadline(min(end, deadline.end), deadline.clock, deadline.cancellation)
-    steps = brief.steps(FIRST, FACTOR, LONGEST)
-    while True:
-        seen = look()
-        if seen is not None:
-            return seen
-        if not steps.again():
-            break
-    if deadline.end < end:
-        answer = None if cause is None else cause.answer
-        raise OperationPending(operation, subject, _TOO_EARLY, answer=answer) from cause
-    return None
-
-
-@attrs.define
-class Missing:
-    """Since when something that ought to be there is not shown, to one caller who waits for it."""
-
-    _clock: Clock
-    _since: float | None = attrs.field(default=None, init=False)
-
-    def is_over(self) -> bool:
-        """Say whether it has been missing, from the first call on, for longer than `GRACE`."""
-        now = self._clock.monotonic()
-        self._since = now if self._since is None else self._since
-        return now - self._since >= GRACE
-
-    def found(self) -> None:
-        """Record that it is there."""
-        self._since = None
+def absence(clock: Clock) -> Missing:
+    """Return what measures for how long something is not shown."""
+    return Missing(clock, GRACE)

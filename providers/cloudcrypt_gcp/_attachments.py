@@ -30,7 +30,7 @@ from cloudcrypt_gcp._pairs import DETACH, Attempts, Pair
 from cloudcrypt_gcp._records import COMING, Attached, DiskRecord
 from cloudcrypt_gcp._region import Region
 from cloudcrypt_gcp._volumes import origin_of
-from cloudcrypt_gcp._waits import Missing, Still, until
+from cloudcrypt_gcp._waits import Missing, Still, absence, until
 
 WRITABLE: Final = "READ_WRITE"
 
@@ -86,7 +86,7 @@ class Attachments:
             self._lost(pair, error, deadline)
         except AttachmentLimit as error:
             raise self._full(pair, error, deadline) from error
-        missing = Missing(self.region.clock)
+        missing = absence(self.region.clock)
         return until(
             lambda: self._proven(pair, missing, deadline), deadline, "attachment", pair.volume_id
         )
@@ -174,7 +174,7 @@ class Attachments:
             AttachedElsewhere: another instance got it.
             VolumeInUse: nothing shows who did.
         """
-        missing = Missing(self.region.clock)
+        missing = absence(self.region.clock)
 
         def look() -> bool | Still:
             seen = pair.seen(deadline)

@@ -26,7 +26,7 @@ from cloudcrypt_gcp._operations import Asked
 from cloudcrypt_gcp._plans import Creation, Plans
 from cloudcrypt_gcp._records import COMING, DiskRecord, OperationRecord
 from cloudcrypt_gcp._region import Region
-from cloudcrypt_gcp._waits import Missing, Still, until
+from cloudcrypt_gcp._waits import Still, absence, until
 
 _FINAL: Final = (
     OperationFailed,
@@ -88,7 +88,7 @@ class Creations:
 
     def _ready(self, reference: Reference, intent: CreateVolume, deadline: Deadline) -> Volume:
         name = self.region.site.volume_id(reference.scope, reference.number)
-        missing = Missing(self.region.clock)
+        missing = absence(self.region.clock)
 
         def look() -> Volume | Still:
             record = self.region.look.disk(reference.scope, reference.number, deadline)

@@ -20,7 +20,7 @@ from cloudcrypt_gcp._operations import Asked
 from cloudcrypt_gcp._records import SnapshotRecord
 from cloudcrypt_gcp._region import Region
 from cloudcrypt_gcp._volumes import holders_of
-from cloudcrypt_gcp._waits import Missing, Still, until
+from cloudcrypt_gcp._waits import Still, absence, until
 
 
 @attrs.frozen
@@ -57,7 +57,7 @@ class VolumeDeletions:
             OperationFailed: it is not being deleted.
         """
         parsed = self.region.referred(reference, intent.volume_id)
-        missing = Missing(self.region.clock)
+        missing = absence(self.region.clock)
 
         def again(attempt: int, _: CloudcryptError) -> Reference:
             return self._deleted(intent, attempt, deadline)
@@ -168,7 +168,7 @@ class SnapshotDeletions:
         """
         number = self.region.site.snapshot(intent.snapshot_id)
         parsed = Reference.parse(reference, number)
-        missing = Missing(self.region.clock)
+        missing = absence(self.region.clock)
 
         def again(attempt: int, _: CloudcryptError) -> Reference:
             return self._deleted(intent, attempt, deadline)

@@ -22,7 +22,7 @@ from cloudcrypt.waiting import Deadline
 from cloudcrypt_gcp._ids import Reference
 from cloudcrypt_gcp._pairs import ATTACH, DETACH, Attempts, Pair, Seen
 from cloudcrypt_gcp._region import Region
-from cloudcrypt_gcp._waits import Missing, Still, until
+from cloudcrypt_gcp._waits import Missing, Still, absence, until
 
 
 @attrs.frozen
@@ -77,7 +77,7 @@ class Detachments:
             self.region.operations.finished(parsed, pair.asked, deadline, again)
         except (NotFound, RequestRejected) as error:
             failed = error  # another one was faster, or the instance is gone: a look will tell
-        missing = Missing(self.region.clock)
+        missing = absence(self.region.clock)
         return until(
             lambda: self._gone(pair, failed, missing, deadline),
             deadline,

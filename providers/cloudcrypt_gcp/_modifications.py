@@ -24,7 +24,7 @@ from cloudcrypt_gcp._operations import Asked
 from cloudcrypt_gcp._pairs import Attempts
 from cloudcrypt_gcp._records import DiskRecord
 from cloudcrypt_gcp._region import Region
-from cloudcrypt_gcp._waits import Missing, Still, until
+from cloudcrypt_gcp._waits import Still, absence, until
 
 Change = ResizeVolume | ModifyVolume
 
@@ -105,7 +105,7 @@ class Modifications:
             NotFound: the volume is gone.
         """
         parsed = self.region.referred(reference, intent.volume_id)
-        target, missing = Target.of(intent), Missing(self.region.clock)
+        target, missing = Target.of(intent), absence(self.region.clock)
 
         def again(attempt: int, _: CloudcryptError) -> Reference:
             return self._changed(intent, Attempts(attempt), deadline)

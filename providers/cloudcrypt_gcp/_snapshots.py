@@ -23,7 +23,7 @@ from cloudcrypt_gcp._operations import Asked
 from cloudcrypt_gcp._plans import snapshot_volume
 from cloudcrypt_gcp._records import SnapshotRecord
 from cloudcrypt_gcp._region import Region
-from cloudcrypt_gcp._waits import Missing, Still, until
+from cloudcrypt_gcp._waits import Missing, Still, absence, until
 
 _STATES: Final = {"READY": SnapshotState.READY, "FAILED": SnapshotState.ERROR}
 
@@ -77,7 +77,7 @@ class Snapshots:
             parsed = self.region.operations.finished(parsed, self._asked(intent), deadline, again)
         except RequestConflict as error:
             parsed = self._adopted(intent, error, deadline)
-        missing = Missing(self.region.clock)
+        missing = absence(self.region.clock)
         return until(
             lambda: self._ready(parsed, intent, missing, deadline),
             deadline,

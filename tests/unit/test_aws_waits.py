@@ -5,7 +5,7 @@ import pytest
 from cloudcrypt.errors import Answer, NotFound, OperationCancelled, OperationPending, Throttled
 from cloudcrypt.waiting import Cancellation, Deadline
 from cloudcrypt_aws import _waits
-from cloudcrypt_aws._waits import GRACE, Missing, Still, settled, until
+from cloudcrypt_aws._waits import GRACE, Still, absence, settled, until
 from cloudcrypt_testing.world.clock import FakeClock
 
 
@@ -74,7 +74,7 @@ def test_what_shows_at_an_early_deadline_is_there() -> None:
 
 def test_what_is_missing_is_gone_only_after_a_while_and_anew_when_it_was_there() -> None:
     clock = FakeClock()
-    missing = Missing(clock)
+    missing = absence(clock)
     assert not missing.is_over()
     clock.advance(GRACE)
     assert missing.is_over()
