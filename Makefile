@@ -5,22 +5,28 @@ PYTHON ?= python3
 # Debian keeps cryptsetup where a user's PATH does not look.
 export PATH := $(PATH):/usr/sbin:/sbin
 VENV := .venv/bin
+# Whole tests go to whichever process is free.
+ALL_CORES := --numprocesses=auto --dist=worksteal
 
 heading = @printf '\n=== %s ===\n' '$(1)'
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench docs constraints clean
+.PHONY: help demo test test-kernel check bench docs constraints clean
 .PHONY: system venv style types floors wheel coverage
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: venv ## an encrypted volume from nothing, in a local directory: no cloud, no root
 	$(VENV)/cloudcrypt demo
 
 test: system venv ## all tests but the benchmarks
-	$(VENV)/python -m pytest
+	$(VENV)/python -m pytest $(ALL_CORES)
+
+test-kernel: venv ## the tests that need a kernel of their own, in a virtual machine
+	$(VENV)/python tools/vm_bed.py
+	CLOUDCRYPT_KERNEL=required $(VENV)/python -m pytest -m kernel tests/kernel
 
 check: system style types floors wheel docs coverage ## everything that a change must pass, tests included
 	$(call heading,check: all passed)
@@ -44,7 +50,7 @@ clean: ## remove .venv and everything else that was made
 # --- what the targets above are made of ----------------------------------------------------
 
 system:
-	@tools/system-packages.sh cryptsetup
+	@tools/system-packages.sh cryptsetup filesystems
 
 venv:
 	@PYTHON='$(PYTHON)' tools/system-packages.sh venv
@@ -73,4 +79,4 @@ wheel: venv
 
 coverage: system venv
 	$(call heading,tests: pytest with branch coverage)
-	$(VENV)/python -m pytest --cov --cov-report=term
+	$(VENV)/python -m pytest $(ALL_CORES) --cov --cov-report=term

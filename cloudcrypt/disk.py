@@ -11,9 +11,15 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from cloudcrypt.errors import DeviceBusy, DeviceIOError, DeviceUnavailable
+from cloudcrypt.waiting import SYSTEM_CLOCK, Clock, Deadline
+
+LOOKED_AT: Final = 3.0
+"""Seconds for which the lock of a block device is waited for. udev holds a shared one while it
+looks at a device that was written or closed (systemd, "Locking Block Device Access"): some 50 ms,
+on a busy host more. An image file is locked by us alone, and not waited for."""
 
 
 class ReadableDisk(Protocol):
@@ -166,7 +172,9 @@ class FileDisk:
     device also against its use by the kernel; opened for reading it is locked against writers.
     """
 
-    def __init__(self, path: Path | str, *, writable: bool = False) -> None:
+    def __init__(
+        self, path: Path | str, *, writable: bool = False, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
         """Open ``path``, which must exist.
 
         Raises:
@@ -176,6 +184,7 @@ class FileDisk:
                 device that is to be written is mounted, mapped or held otherwise.
         """
         self._path = str(path)
+        self._clock = clock
         flags = os.O_CLOEXEC | os.O_NONBLOCK | (os.O_RDWR if writable else os.O_RDONLY)
         try:
             if writable and stat.S_ISBLK(Path(path).stat().st_mode):
@@ -196,12 +205,30 @@ class FileDisk:
         if not (stat.S_ISREG(self._stat.st_mode) or stat.S_ISBLK(self._stat.st_mode)):
             raise DeviceUnavailable(self._path, "neither a regular file nor a block device")
         try:
-            fcntl.flock(self._fd, (fcntl.LOCK_EX if writable else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            self._lock(fcntl.LOCK_EX if writable else fcntl.LOCK_SH)
         except BlockingIOError as error:
             raise DeviceBusy(self._path) from error
         except OSError as error:
             raise DeviceUnavailable(self._path, f"no lock: {error.strerror}") from error
         return os.lseek(self._fd, 0, os.SEEK_END)
+
+    def _lock(self, kind: int) -> None:
+        """Take a lock, after a while if somebody else has it.
+
+        Raises:
+            BlockingIOError: somebody else still has it.
+            OSError: there are no locks here.
+        """
+        patience = LOOKED_AT if stat.S_ISBLK(self._stat.st_mode) else 0.0
+        steps = Deadline.after(patience, clock=self._clock).steps(first=0.02, longest=0.25)
+        while True:
+            try:
+                fcntl.flock(self._fd, kind | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not steps.again():
+                    raise
+            else:
+                return
 
     @property
     def name(self) -> str:
@@ -279,7 +306,7 @@ class FileDisk:
         The answer costs the lock: what is asked for is the exclusive one.
         """
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock(fcntl.LOCK_EX)
         except OSError:
             return True
         return False

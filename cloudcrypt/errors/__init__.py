@@ -34,6 +34,13 @@
     |   +-- DeviceTooSmall          it cannot hold the header and one sector
     |   +-- DeviceNotBlank          it holds something, so it is not formatted
     |   +-- DeviceMismatch          it is not the device that the provider described
+    |   +-- MappingConflict         a mapping of the kernel is not the expected one
+    |   +-- MappingFailed           the kernel could not map it, or unmap it
+    |   +-- FilesystemMismatch      its payload holds another filesystem than recorded, or none
+    |   +-- FilesystemDamaged       its filesystem needs a person
+    |   +-- FilesystemFailed        a program or the kernel failed on its filesystem
+    |   +-- MountConflict           something else is mounted, or elsewhere
+    |   +-- MountBusy               its filesystem is in use
     +-- HeaderError             what the disk says about itself
     |   +-- HeaderRefused           a numbered step of the verification refused it
     |       +-- KeyslotsRefused         not exactly keyslot 0
@@ -58,6 +65,7 @@
         +-- VolumeLost              the ledger knows it, and the provider has it no more
         +-- AlreadyRegistered       the ledger knows it already, otherwise
         +-- StateForbids            the recorded state forbids the operation
+        +-- PayloadForbids          what is recorded of the payload forbids the operation
         +-- RecordChanged           another process changed the record meanwhile
         +-- ExpectationConflict     the caller's expectation contradicts the ledger
         +-- VolumeBusy              another node holds it
@@ -82,6 +90,13 @@ from cloudcrypt.errors._device import (
     DeviceNotBlank,
     DeviceTooSmall,
     DeviceUnavailable,
+    FilesystemDamaged,
+    FilesystemFailed,
+    FilesystemMismatch,
+    MappingConflict,
+    MappingFailed,
+    MountBusy,
+    MountConflict,
 )
 from cloudcrypt.errors._header import (
     CapacityRefused,
@@ -148,6 +163,7 @@ from cloudcrypt.errors._state import (
     OperationBusy,
     OperationCancelled,
     OperationUnknown,
+    PayloadForbids,
     RecordChanged,
     StateError,
     StateForbids,
@@ -177,6 +193,9 @@ __all__ = [
     "DeviceTooSmall",
     "DeviceUnavailable",
     "ExpectationConflict",
+    "FilesystemDamaged",
+    "FilesystemFailed",
+    "FilesystemMismatch",
     "HeaderError",
     "HeaderRefused",
     "HostError",
@@ -191,9 +210,13 @@ __all__ = [
     "KeyServiceError",
     "KeyslotsRefused",
     "LedgerUnavailable",
+    "MappingConflict",
+    "MappingFailed",
     "MasterSecretInvalid",
     "ModeRefused",
     "ModificationLimited",
+    "MountBusy",
+    "MountConflict",
     "NotFound",
     "OperationBusy",
     "OperationCancelled",
@@ -201,6 +224,7 @@ __all__ = [
     "OperationPending",
     "OperationUnknown",
     "OutOfCapacity",
+    "PayloadForbids",
     "PolicyRefused",
     "ProviderError",
     "ProviderUnavailable",

@@ -69,6 +69,22 @@ class StateForbids(StateError):
 
 
 @attrs.frozen(str=False)
+class PayloadForbids(StateError):
+    """What is recorded of the payload forbids the operation; nothing was written to it."""
+
+    volume_id: str
+    payload: str
+    operation: str
+
+    advice = (
+        "a filesystem is made once, on a volume that was formatted here and never opened for "
+        "writing otherwise; one that is there already is adopted; one that was begun is to be made"
+    )
+
+    text = "volume {volume_id:s} has a payload recorded as {payload:s}, which forbids {operation:s}"
+
+
+@attrs.frozen(str=False)
 class RecordChanged(StateError):
     """Another process changed the record between a look at it and the change that was to follow."""
 

@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 import attrs
 
+from cloudcrypt.ledger.payload import Payload, Unrecorded
 from cloudcrypt.model import Blank, KeyPolicy, Mode, Origin
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -55,7 +56,7 @@ class Record:
     format was begun; ``generation`` is the one the header has, or had before the change that
     ``state`` names. Of integrity volumes ``initialised`` counts the sectors whose tags are written,
     ``journal_sections`` is that of one that has grown, and ``goal`` the capacity that growing leads
-    to.
+    to. ``payload`` says whether a filesystem may be made.
     """
 
     volume_id: str
@@ -70,6 +71,7 @@ class Record:
     initialised: int = 0
     journal_sections: int | None = None
     goal: int | None = None
+    payload: Payload = attrs.field(factory=Unrecorded)
 
 
 class Ledger(Protocol):

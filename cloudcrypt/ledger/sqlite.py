@@ -14,10 +14,13 @@ import attrs
 
 from cloudcrypt.database import BUSY_TIMEOUT, IN_MEMORY, Database
 from cloudcrypt.errors import AlreadyRegistered, LedgerUnavailable, RecordChanged, VolumeBusy
+from cloudcrypt.ledger.payload import Unrecorded, payload_from_dict, payload_to_dict
 from cloudcrypt.ledger.record import Holder, Record, State
 from cloudcrypt.model import KeyPolicy, Mode, check_volume_id, origin_from_dict, origin_to_dict
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+"""Records of version 1 say nothing of the payload. Nothing in the file has to be changed for them;
+the version keeps programs out that would write to a payload and not record it."""
 
 _SCHEMA: Final = (
     """
@@ -46,6 +49,7 @@ class SqliteLedger:
             path,
             _SCHEMA,
             version=SCHEMA_VERSION,
+            upgrades={1: ()},
             unavailable=LedgerUnavailable,
             busy_timeout=busy_timeout,
         )
@@ -129,6 +133,7 @@ def _row(record: Record) -> tuple[str, str]:
         "policy": record.policy.value,
         "origin": origin_to_dict(record.origin),
         "holder": None if record.holder is None else attrs.asdict(record.holder),
+        "payload": payload_to_dict(record.payload),
     }
     return record.volume_id, json.dumps(document)
 
@@ -136,11 +141,13 @@ def _row(record: Record) -> tuple[str, str]:
 def _from_json(text: str) -> Record:
     document: dict[str, Any] = json.loads(text)
     holder = document["holder"]
+    payload = document.get("payload")
     typed: dict[str, Any] = {
         "state": State(document["state"]),
         "mode": Mode(document["mode"]),
         "policy": KeyPolicy(document["policy"]),
         "origin": origin_from_dict(document["origin"]),
         "holder": None if holder is None else Holder(**holder),
+        "payload": Unrecorded() if payload is None else payload_from_dict(payload),
     }
     return Record(**(document | typed))

@@ -1,17 +1,22 @@
 """Mappers: how an unlocked volume becomes something that is read and written.
 
-`UserspaceMapper` decrypts in this process: no privilege, no kernel module. A mapper for the
-kernel's device-mapper follows.
+`UserspaceMapper` decrypts in this process: no privilege, no kernel module. `KernelMapper` lets the
+kernel do it: a block device for filesystems, that outlives the process.
 """
 
+from cloudcrypt.mapper._mapping import KernelMapping
 from cloudcrypt.mapper.engines import Engine, engine_for, geometry_of, payload_size
-from cloudcrypt.mapper.protocol import Mapper, Mapping
+from cloudcrypt.mapper.kernel import KernelMapper
+from cloudcrypt.mapper.protocol import Mapper, Mapping, Reopen
 from cloudcrypt.mapper.userspace import UserspaceMapper, UserspaceMapping
 
 __all__ = [
     "Engine",
+    "KernelMapper",
+    "KernelMapping",
     "Mapper",
     "Mapping",
+    "Reopen",
     "UserspaceMapper",
     "UserspaceMapping",
     "engine_for",

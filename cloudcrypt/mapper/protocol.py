@@ -1,10 +1,15 @@
 """What a mapper is."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from io import RawIOBase
 from typing import Protocol, TypeVar
 
 from cloudcrypt.disk import HostDisk
 from cloudcrypt.luks2 import UnlockedVolume
+
+Reopen = Callable[[], AbstractContextManager[tuple[HostDisk, UnlockedVolume]]]
+"""Opens the device of a volume for reading, and unlocks the volume, for as long as a block runs."""
 
 MappingT_co = TypeVar("MappingT_co", bound="Mapping", covariant=True)
 
@@ -45,17 +50,33 @@ class Mapper(Protocol[MappingT_co]):
     ) -> MappingT_co:
         """Map the volume. On success the mapping owns ``disk`` and the volume's key.
 
+        A mapping that outlived the process that made it is taken over if it is proven to be that of
+        this volume, with this key, on this device; ``disk`` need not be writable then.
+
         Raises:
-            DeviceBusy: the volume is mapped already; nothing was taken over.
+            DeviceBusy: the volume is mapped already, and not taken over.
         """
         ...
 
     def get(self, volume_id: str) -> MappingT_co | None:
-        """Return the active mapping of the volume, if there is one."""
+        """Return the mapping of the volume that this mapper made or took over, if it is active."""
         ...
 
-    def resize(self, volume_id: str, capacity: int) -> None:
-        """Let the mapping of the volume reach up to byte ``capacity`` of its device. Idempotent."""
+    def is_active(self, volume_id: str) -> bool:
+        """Say whether the volume is mapped where this mapper maps, or half mapped, by whomever.
+
+        Its device is in use then, and can be opened for reading alone.
+        """
+        ...
+
+    def resize(self, volume_id: str, capacity: int, reopen: Reopen) -> None:
+        """Let the mapping of the volume reach up to byte ``capacity`` of its device. Idempotent.
+
+        Args:
+            volume_id: which volume; one that is not mapped stays so.
+            capacity: bytes of the device that count from now on; never less than before.
+            reopen: for a mapper that did not keep the key.
+        """
         ...
 
     def deactivate(self, volume_id: str) -> bool:

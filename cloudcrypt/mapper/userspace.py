@@ -8,6 +8,7 @@ from cloudcrypt.luks2 import SectorFile, UnlockedVolume
 from cloudcrypt.luks2.engine import XTSEngine
 from cloudcrypt.luks2.gate import Gate
 from cloudcrypt.mapper.engines import engine_for
+from cloudcrypt.mapper.protocol import Reopen
 
 
 class UserspaceMapping:
@@ -86,7 +87,16 @@ class UserspaceMapper:
         """Return the active mapping of the volume, if there is one."""
         return self._mappings.get(volume_id)
 
-    def resize(self, volume_id: str, capacity: int) -> None:
+    def is_active(self, volume_id: str) -> bool:
+        """Say whether this mapper has the volume mapped; see `Mapper.is_active`."""
+        return volume_id in self._mappings
+
+    def resize(
+        self,
+        volume_id: str,
+        capacity: int,
+        reopen: Reopen | None = None,  # noqa: ARG002 - the disk that is open has grown
+    ) -> None:
         """Let files that are opened from now on reach byte ``capacity``; see `Mapper.resize`."""
         with self._lock:
             mapping = self._mappings.get(volume_id)

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from cloudcrypt import luks2, mapper
 from cloudcrypt.disk import FileDisk, OpenDisk
 from cloudcrypt.errors import UnknownVolume
+from cloudcrypt.filesystem import Filesystems
 from cloudcrypt.keys import KeyService
 from cloudcrypt.ledger import Holder, Ledger, Record
 from cloudcrypt.model import BlockDevice, ClonedFrom, Expectation, KeyPolicy, Mode, RestoredFrom
@@ -22,11 +23,21 @@ from cloudcrypt.stage import formatting as _formatting
 from cloudcrypt.stage import growing as _growing
 from cloudcrypt.stage import identity as _identity
 from cloudcrypt.stage import opening as _opening
+from cloudcrypt.stage.filesystem import FilesystemStatus, VolumeFilesystem
 from cloudcrypt.stage.limits import LargeVolumeWarning, Progress
 from cloudcrypt.stage.opening import Examined
 from cloudcrypt.stage.world import Adopt, Trust, World, random_uuid
 
-__all__ = ["Adopt", "Examined", "LargeVolumeWarning", "Progress", "Stage", "Trust"]
+__all__ = [
+    "Adopt",
+    "Examined",
+    "FilesystemStatus",
+    "LargeVolumeWarning",
+    "Progress",
+    "Stage",
+    "Trust",
+    "VolumeFilesystem",
+]
 
 
 def _silent(done: int, total: int) -> None:
@@ -50,6 +61,7 @@ class Stage(Generic[MappingT]):
         randomness: Callable[[int], bytes] = os.urandom,
         new_uuid: Callable[[], str] = random_uuid,
         open_disk: OpenDisk = FileDisk,
+        filesystems: Filesystems | None = None,
     ) -> None:
         """Act with these parts.
 
@@ -62,8 +74,10 @@ class Stage(Generic[MappingT]):
             randomness: returns that many random bytes.
             new_uuid: returns a fresh lower-case UUID.
             open_disk: opens the device at a path.
+            filesystems: how filesystems are made and mounted; by default as this host does it.
         """
         self._mapper = mapper
+        self._filesystems = Filesystems() if filesystems is None else filesystems
         self._world = World(
             ledger,
             keys,
@@ -127,6 +141,7 @@ class Stage(Generic[MappingT]):
         policy: KeyPolicy = KeyPolicy.BOUND,
         trust: Trust | None = None,
         writable: bool = True,
+        raw: bool = True,
     ) -> MappingT:
         """Verify, unlock and map a volume. Never formats.
 
@@ -140,19 +155,33 @@ class Stage(Generic[MappingT]):
                 `Adopt`. It is recorded once the volume has opened. For a volume that the ledger
                 knows it must agree with the record.
             writable: map for writing, and hold the device exclusively.
+            raw: the payload is for the caller to write to. If nothing was written to it so far,
+                that is recorded, and no filesystem is ever made on it. Say False in order to make
+                a filesystem, or to mount one.
 
         Raises:
             UnknownVolume: the ledger does not know the volume, and ``trust`` is None.
             ExpectationConflict: what the caller says contradicts the ledger.
             HeaderRefused: the header is not what it must be; its ``step`` says where.
             StateForbids: the volume is not formatted, or must be rebound first.
+            PayloadForbids: a filesystem is being made on it, and ``raw`` is not False.
             VolumeBusy, DeviceBusy: another node, or process, has it.
             IntegrityError: superblock or journal of an integrity volume are not what they must be.
             UnsupportedOperation: the mapper cannot map this mode.
         """
         return _opening.open_volume(
-            self._world, self._mapper, device, policy=policy, trust=trust, writable=writable
+            self._world,
+            self._mapper,
+            device,
+            policy=policy,
+            trust=trust,
+            writable=writable,
+            raw=raw,
         )
+
+    def filesystem(self, volume_id: str) -> VolumeFilesystem[MappingT]:
+        """Return the verbs of the filesystem of a volume; nothing is done yet."""
+        return VolumeFilesystem(self._world, self._mapper, self._filesystems, volume_id)
 
     def check(
         self,

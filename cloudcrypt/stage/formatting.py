@@ -12,7 +12,7 @@ from cloudcrypt.errors import (
 )
 from cloudcrypt.integrity import Geometry
 from cloudcrypt.integrity.initialise import write_journal_and_superblock, write_tags
-from cloudcrypt.ledger import Record, State
+from cloudcrypt.ledger import Record, State, Untouched
 from cloudcrypt.luks2 import layout
 from cloudcrypt.model import BlockDevice, KeyPolicy, Mode, check_volume_id
 from cloudcrypt.profiles import SECTOR_SIZE
@@ -86,9 +86,10 @@ def _format(world: World, disk: Disk, record: Record) -> Record:
         )
         image.write_to(disk)
     _, keys = verified(world, disk, record)
-    after = State.READY if record.mode is Mode.CRYPT else State.INITIALISING
     with keys:
-        return world.ledger.replace(record, attrs.evolve(record, state=after))
+        if record.mode is Mode.CRYPT:
+            return _finished(world, record)
+        return world.ledger.replace(record, attrs.evolve(record, state=State.INITIALISING))
 
 
 def _initialise(world: World, disk: Disk, record: Record, progress: Progress) -> Record:
@@ -103,7 +104,13 @@ def _initialise(world: World, disk: Disk, record: Record, progress: Progress) ->
     with unlocked(world, disk, record) as volume:
         write_tags(disk, volume.volume_key, geometry, first=record.initialised, durable=remember)
         write_journal_and_superblock(disk, geometry)
-    return world.ledger.replace(record, attrs.evolve(record, state=State.READY))
+    return _finished(world, record)
+
+
+def _finished(world: World, record: Record) -> Record:
+    """Record that the volume is formatted, and its payload untouched."""
+    ready = attrs.evolve(record, state=State.READY, payload=Untouched())
+    return world.ledger.replace(record, ready)
 
 
 def _check_device(disk: Disk, record: Record) -> None:

@@ -5,13 +5,15 @@ of its new tail first, and then a superblock that speaks of it: a crash at any p
 size or the new one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 import attrs
 
 from cloudcrypt import luks2
-from cloudcrypt.disk import Disk, ReadableDisk
+from cloudcrypt.disk import Disk, HostDisk, ReadableDisk
 from cloudcrypt.errors import (
     CapacityRefused,
     StateForbids,
@@ -67,8 +69,20 @@ def grow_volume(
             _prove(world, mapper.get(device.volume_id), device, before)
             record = world.ledger.replace(before, attrs.evolve(before, capacity=device.size))
             progress(device.size, device.size)
-    mapper.resize(device.volume_id, record.capacity)
+    mapper.resize(device.volume_id, record.capacity, partial(_reopened, world, device, record))
     return record
+
+
+@contextmanager
+def _reopened(
+    world: World, device: BlockDevice, record: Record
+) -> Generator[tuple[HostDisk, luks2.UnlockedVolume]]:
+    """Open the device of a mapped volume for reading, and unlock the volume."""
+    with (
+        world.open_device(device, writable=False) as disk,
+        unlocked(world, disk, record) as volume,
+    ):
+        yield disk, volume
 
 
 def _prove(world: World, active: Mapping | None, device: BlockDevice, record: Record) -> None:

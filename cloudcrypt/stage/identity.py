@@ -17,7 +17,7 @@ from cloudcrypt.errors import (
 )
 from cloudcrypt.integrity import Geometry, superblock
 from cloudcrypt.integrity.geometry import sections_of
-from cloudcrypt.ledger import Record, State
+from cloudcrypt.ledger import Filesystem, Payload, Raw, Record, State, Unrecorded
 from cloudcrypt.luks2 import Step
 from cloudcrypt.luks2.recover import Candidate, finish, recover
 from cloudcrypt.model import (
@@ -131,9 +131,22 @@ def _begin(
         uuid=world.new_uuid(),
         origin=origin,
         journal_sections=expected.journal_sections,
+        payload=_payload_of(world, origin),
     )
     check_capacity(begun.capacity, begun.mode)
     return world.ledger.add(begun)
+
+
+def _payload_of(world: World, origin: RestoredFrom | ClonedFrom) -> Payload:
+    """Return what a copy holds, as far as the ledger knows it of the origin.
+
+    A copy is from before: that the origin is untouched, or that a filesystem was under way, says
+    nothing for certain. A filesystem is looked for before it is used.
+    """
+    record = world.ledger.get(origin.volume_id)
+    if record is not None and isinstance(record.payload, Filesystem | Raw):
+        return record.payload
+    return Unrecorded()
 
 
 def _capacity(volume_id: str, disk: Disk, expected: Expectation) -> int:

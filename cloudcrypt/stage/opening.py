@@ -8,8 +8,9 @@ import attrs
 
 from cloudcrypt import luks2
 from cloudcrypt.disk import Disk
-from cloudcrypt.errors import DeviceIOError, StateForbids
-from cloudcrypt.ledger import Record, State
+from cloudcrypt.errors import DeviceIOError, PayloadForbids, StateForbids
+from cloudcrypt.ledger import Making, Raw, Record, State, Untouched
+from cloudcrypt.ledger.payload import name_of
 from cloudcrypt.mapper import Engine, Mapper, Mapping, engine_for
 from cloudcrypt.model import BlockDevice, KeyPolicy
 from cloudcrypt.stage.growing import settle_growth
@@ -44,21 +45,29 @@ def open_volume(
     policy: KeyPolicy,
     trust: Trust | None,
     writable: bool,
+    raw: bool,
 ) -> MappingT:
     """Verify, unlock and map a volume; a mapping that is active already is returned."""
     record, in_ledger = known(world, device, policy, trust)
     _require_formatted(record)
+    raw = raw and writable
+    if raw:
+        _require_not_making(record)
     active = mapper.get(device.volume_id)
     if active is not None:
-        return _same(active, device, writable=writable)
+        same = _same(active, device, writable=writable)
+        _touch(world, record, raw=raw)
+        return same
     with ExitStack() as undo:
         if in_ledger:
             was_held = record.holder == world.holder
             record = hold(world, record)
             if not was_held:
                 undo.callback(release, world, record.volume_id)
-        disk = undo.enter_context(world.open_device(device, writable=writable))
-        if record.state in HEADER_CHANGES and writable:
+        # The device of a mapping that outlived its process is the kernel's: it is only read.
+        exclusive = writable and not mapper.is_active(device.volume_id)
+        disk = undo.enter_context(world.open_device(device, writable=exclusive))
+        if record.state in HEADER_CHANGES and exclusive:
             record = settle(world, disk, record)
         record = settle_growth(world, disk, record)
         adopt = isinstance(trust, Adopt) and not in_ledger
@@ -67,6 +76,7 @@ def open_volume(
             _remember(world, record, volume.header)
             undo.callback(world.ledger.forget, record.volume_id)  # nothing vouches for it then
             undo.callback(release, world, record.volume_id)
+        _touch(world, record, raw=raw)
         mapping = mapper.activate(device.volume_id, disk, volume, writable=writable)
         undo.pop_all()
     return mapping
@@ -102,6 +112,23 @@ def _require_formatted(record: Record) -> None:
     unfinished = (State.NEW, State.FORMATTING, State.INITIALISING, State.REBINDING)
     if unsealed or record.state in unfinished:
         raise StateForbids(record.volume_id, record.state.value, "open")
+
+
+def _require_not_making(record: Record) -> None:
+    """Refuse to hand out a payload on which a filesystem may be under way.
+
+    Raises:
+        PayloadForbids: it is.
+    """
+    if isinstance(record.payload, Making):
+        operation = "opening it for writing as a block device"
+        raise PayloadForbids(record.volume_id, name_of(record.payload), operation)
+
+
+def _touch(world: World, record: Record, *, raw: bool) -> None:
+    """Record, before anybody can write to it, that a payload is not untouched any more."""
+    if raw and isinstance(record.payload, Untouched):
+        world.ledger.replace(record, attrs.evolve(record, payload=Raw()))
 
 
 def _same(active: MappingT, device: BlockDevice, *, writable: bool) -> MappingT:

@@ -116,7 +116,7 @@ class Detachments:
 
     def _attempt(self, intent: DetachVolume, instance: Instance, deadline: Deadline) -> str | Still:
         held = self._look(intent, instance, deadline)
-        if not held.is_held and held.seat is None:
+        if held.is_free:
             others = held.disk.holders
             if others and not held.disk.is_shared:
                 raise AttachedElsewhere(intent.volume_id, others[0])

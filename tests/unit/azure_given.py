@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from azure.core.credentials import AccessToken
+
 from cloudcrypt.model import Attachment, Volume
 from cloudcrypt.sizes import GIB
 from cloudcrypt.spi import AttachVolume, CreateVolume, perform
@@ -18,6 +20,20 @@ SUBSCRIPTION = "00000000-0000-4000-8000-000000000001"
 GROUP = "demo-group"
 GONE = f"azure:{SUBSCRIPTION}/{GROUP}/01234567-89ab-4cde-8f01-23456789abcd"
 """The id of a volume that does not exist."""
+
+
+class Broken:
+    """A credential that has nothing to give."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.closed = 0
+
+    def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
+        raise self.error
+
+    def close(self) -> None:
+        self.closed += 1
 
 
 def opened(azure: FakeAzure, **options: Any) -> AzureProvider:

@@ -19,5 +19,5 @@ def node(tmp_path: Path) -> Iterator[Node]:
 @pytest.fixture(params=CLOUDS)
 def cloud(request: pytest.FixtureRequest) -> Cloud:
     """Return one fake cloud after the other, each empty."""
-    made = CLOUDS[request.param]
-    return made(request.getfixturevalue(f"fake_{request.param}"))
+    made: Cloud = CLOUDS[request.param](request.getfixturevalue(f"fake_{request.param}"))
+    return made

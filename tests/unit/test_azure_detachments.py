@@ -240,6 +240,24 @@ def test_what_is_attached_again_since_is_not_detached(
         provider.resume(handle)
 
 
+@pytest.mark.parametrize("action", ["disks.get", "virtualMachines.get"])
+def test_one_old_look_does_not_pass_for_detached_afterwards_either(
+    provider: AzureProvider,
+    fake_azure: FakeAzure,
+    volume: Volume,
+    detach: DetachVolume,
+    action: str,
+) -> None:
+    # The defence is again `_Held.is_free`: either side alone would say that it is over.
+    handle = provider.begin(detach)
+    provider.resume(handle)
+    fake_azure.attach(detach.instance, unique(volume.id))
+    fake_azure.forget_operations()
+    fake_azure.faults.add(StaleRead(), on=action, times=None)
+    with pytest.raises(OperationFailed, match="attached"):
+        opened(fake_azure).resume(handle, deadline=within(fake_azure, 60))
+
+
 def test_a_volume_that_is_gone_cannot_be_detached(provider: AzureProvider, instance: str) -> None:
     with pytest.raises(NotFound):
         provider.begin(DetachVolume("d", GONE, instance))

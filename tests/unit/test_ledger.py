@@ -21,7 +21,19 @@ from cloudcrypt.errors import (
     RecordChanged,
     VolumeBusy,
 )
-from cloudcrypt.ledger import Holder, Ledger, Record, SqliteLedger, State
+from cloudcrypt.ledger import (
+    Filesystem,
+    FilesystemKind,
+    Holder,
+    Ledger,
+    Making,
+    Raw,
+    Record,
+    SqliteLedger,
+    State,
+    Unrecorded,
+    Untouched,
+)
 from cloudcrypt.model import Blank, ClonedFrom, KeyPolicy, Mode, RestoredFrom
 
 RECORD = Record("vol-1", State.NEW, Mode.CRYPT, KeyPolicy.BOUND, 2**30)
@@ -192,6 +204,13 @@ records = st.builds(
     | st.builds(RestoredFrom, st.text(min_size=1, max_size=9), st.none() | st.integers(1, 9))
     | st.builds(ClonedFrom, st.text(min_size=1, max_size=9), st.none() | st.integers(1, 9)),
     holder=st.none() | st.builds(Holder, st.text(max_size=9), st.text(max_size=9)),
+    payload=st.sampled_from([Unrecorded(), Untouched(), Raw()])
+    | st.builds(
+        lambda make, kind, uuid: make(kind, str(uuid)),
+        st.sampled_from([Making, Filesystem]),
+        st.sampled_from(FilesystemKind),
+        st.uuids(),
+    ),
 )
 
 

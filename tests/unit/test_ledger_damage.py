@@ -10,7 +10,15 @@ import attrs
 import pytest
 
 from cloudcrypt.errors import LedgerUnavailable
-from cloudcrypt.ledger import Holder, Record, SqliteLedger, State
+from cloudcrypt.ledger import (
+    Filesystem,
+    FilesystemKind,
+    Holder,
+    Record,
+    SqliteLedger,
+    State,
+    Unrecorded,
+)
 from cloudcrypt.model import KeyPolicy, Mode, RestoredFrom
 
 UUID = "5d32ae5c-4a33-4ad9-9f49-0d7a4d6e2c11"
@@ -26,6 +34,7 @@ FULL = Record(
     UUID,
     RestoredFrom("vol-1", 3),
     HOLDER,
+    payload=Filesystem(FilesystemKind.EXT4, UUID),
 )
 
 
@@ -68,6 +77,7 @@ def changed(**fields: object) -> str:
         "uuid": UUID,
         "origin": {"kind": "snapshot", "volume_id": "vol-1", "generation": 3},
         "holder": {"node": HOLDER.node, "boot_id": HOLDER.boot_id},
+        "payload": {"is": "filesystem", "kind": "ext4", "uuid": UUID},
     }
     return json.dumps(document | fields)
 
@@ -83,6 +93,12 @@ CHANGED = {
     "holder without a boot": changed(holder={"node": "node-1"}),
     "holder a text": changed(holder="node-1"),
     "of another volume": changed(volume_id="vol-3"),
+    "unknown payload": changed(payload={"is": "empty"}),
+    "payload without a name": changed(payload={}),
+    "payload a text": changed(payload="untouched"),
+    "payload with too much": changed(payload={"is": "untouched", "kind": "ext4"}),
+    "filesystem without a UUID": changed(payload={"is": "filesystem", "kind": "ext4"}),
+    "unknown filesystem": changed(payload={"is": "making", "kind": "btrfs", "uuid": UUID}),
 }
 
 
@@ -90,6 +106,21 @@ def test_the_stored_form_is_the_one_that_is_read(ledger: SqliteLedger, path: Pat
     ledger.add(attrs.evolve(FULL, generation=1))
     damage(path, "UPDATE volumes SET record = ?", changed())
     assert FULL == ledger.get("vol-2")
+
+
+def test_a_ledger_from_before_payloads_were_recorded_is_read(path: Path) -> None:
+    with closing(SqliteLedger(path)) as ledger:
+        ledger.add(FULL)
+    old = json.loads(changed())
+    del old["payload"]
+    damage(path, "UPDATE volumes SET record = ?", json.dumps(old))
+    damage(path, "PRAGMA user_version = 1")
+    unrecorded = attrs.evolve(FULL, payload=Unrecorded())
+    for _ in range(2):
+        with closing(SqliteLedger(path)) as ledger:
+            assert unrecorded == ledger.get("vol-2")
+    with closing(sqlite3.connect(path)) as db:
+        assert (2,) == db.execute("PRAGMA user_version").fetchone()
 
 
 @pytest.mark.parametrize("what", DAMAGED | CHANGED)
@@ -133,8 +164,8 @@ def test_a_file_damaged_while_it_is_open_is_not_an_empty_ledger(
 
 def test_a_ledger_of_a_newer_version_is_refused(ledger: SqliteLedger, path: Path) -> None:
     ledger.add(RECORD)
-    damage(path, "PRAGMA user_version = 2")
-    with pytest.raises(LedgerUnavailable, match="schema version 2"):
+    damage(path, "PRAGMA user_version = 3")
+    with pytest.raises(LedgerUnavailable, match="schema version 3"):
         SqliteLedger(path)
 
 

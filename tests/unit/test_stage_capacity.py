@@ -13,7 +13,7 @@ from cloudcrypt.errors import (
 )
 from cloudcrypt.ledger import Ledger, State
 from cloudcrypt.luks2 import layout
-from cloudcrypt.mapper import UserspaceMapper
+from cloudcrypt.mapper import Reopen, UserspaceMapper
 from cloudcrypt.model import KeyPolicy
 from cloudcrypt.sizes import KIB, MIB, TIB
 from cloudcrypt.stage import LargeVolumeWarning, Stage
@@ -151,7 +151,7 @@ class ForgettingMapper(UserspaceMapper):
         super().__init__()
         self.ledger = ledger
 
-    def resize(self, volume_id: str, capacity: int) -> None:
+    def resize(self, volume_id: str, capacity: int, _: Reopen | None = None) -> None:
         super().resize(volume_id, capacity)
         self.ledger.forget(volume_id)
 

@@ -17,7 +17,7 @@ from cloudcrypt.errors import (
     UnknownVolume,
     UnsupportedOperation,
 )
-from cloudcrypt.ledger import Record, State
+from cloudcrypt.ledger import Raw, Record, State
 from cloudcrypt.model import BlockDevice, ClonedFrom, Expectation, KeyPolicy, Mode, RestoredFrom
 from cloudcrypt.profiles import LAYOUTS
 from cloudcrypt.sizes import MIB
@@ -50,7 +50,9 @@ def test_a_copy_that_was_rebound_is_a_volume_of_its_own(
     node.formatted()
     record = node.stage.rebind(copied(node), origin)
     uuid = record.uuid
-    expected = Record(OTHER, State.READY, Mode.CRYPT, KeyPolicy.BOUND, SIZE, 1, uuid, origin, None)
+    expected = Record(
+        OTHER, State.READY, Mode.CRYPT, KeyPolicy.BOUND, SIZE, 1, uuid, origin, payload=Raw()
+    )
     assert expected == record == node.record(OTHER)
     assert uuid not in (None, node.record().uuid)
     assert CONTENT == node.content(node.device(OTHER))

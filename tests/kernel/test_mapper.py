@@ -1,0 +1,38 @@
+"""The kernel mapper on a real kernel: every case of ``guest/mapper_*.py``, in each of its modes."""
+
+import pytest
+
+from cloudcrypt_testing.vm import VM
+from tests.kernel.guest import mapper_living, mapper_opening, mapper_refusing
+from tests.kernel.guest.mapper_bench import CASES
+
+MODULES = (mapper_opening, mapper_refusing, mapper_living)
+"""Importing them has put their cases into `CASES`."""
+
+TIMEOUT = 1800.0
+"""Seconds for all cases; a host with nothing else to do takes a tenth of it."""
+
+
+@pytest.fixture(scope="module")
+def outcomes(shared_vm: VM, request: pytest.FixtureRequest) -> dict[str, str | None]:
+    """Return what went wrong with each case that was selected: they share one process.
+
+    Importing the project takes the guest much longer than most of them do.
+    """
+    found = [getattr(item, "callspec", None) for item in request.session.items]
+    wanted = [each.params for each in found if each is not None and "case" in each.params]
+    cases = [(params["case"], params["mode"]) for params in wanted]
+    told: dict[str, str | None] = shared_vm.python(
+        "tests.kernel.guest.mapper_bench:outcomes", cases, timeout=TIMEOUT
+    )
+    return told
+
+
+@pytest.mark.parametrize(
+    ("case", "mode"), [(case, mode) for case, modes in CASES.items() for mode in modes]
+)
+def test_the_kernel_mapper(outcomes: dict[str, str | None], case: str, mode: str) -> None:
+    assert case.partition(":")[0] in {module.__name__ for module in MODULES}
+    failure = outcomes[f"{case} {mode}"]
+    if failure is not None:
+        pytest.fail(failure, pytrace=False)
