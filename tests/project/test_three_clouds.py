@@ -19,7 +19,9 @@ ROOT = Path(__file__).parents[2]
 
 def lines() -> str:
     """Return the function of README.md, with its imports and without its call."""
-    blocks: list[str] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    blocks: list[str] = re.findall(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+    )
     block = next(each for each in blocks if "def attached_disk(" in each)
     return block[: block.index("\n\n\ndocument = ")]
 
