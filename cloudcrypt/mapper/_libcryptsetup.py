@@ -136,7 +136,7 @@ class CryptSetup:
         """Remove a mapping; see `Library.deactivate`."""
 
         def call() -> None:
-            # Without a device: with none at all the library would read the header off the disk.
+            # A context without a device: given none, the library reads the header off the disk.
             with self._context(lambda place: self._lib.crypt_init(place, self._ffi.NULL)) as device:
                 self._check(self._lib.crypt_deactivate_by_name(device, name.encode(), 0))
 

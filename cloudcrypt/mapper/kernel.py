@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from cloudcrypt.disk import HostDisk
-from cloudcrypt.errors import DeviceBusy, MappingConflict, StateForbids, UnsupportedOperation
+from cloudcrypt.errors import (
+    CloudcryptError,
+    DeviceBusy,
+    MappingConflict,
+    StateForbids,
+    UnsupportedOperation,
+)
 from cloudcrypt.integrity.geometry import UNIT
 from cloudcrypt.luks2 import UnlockedVolume
 from cloudcrypt.mapper import _stack
@@ -205,7 +211,12 @@ class KernelMapper:
         disk.close()  # gives up the exclusive hold, which the kernel is about to take
         flags = (0 if writable else READONLY) | (ALLOW_DISCARDS if self._discards else 0)
         with _stack.bottom(self._devices, name, volume.header, block) as below:
-            with self._calling("activation", name, block), header_file(volume.header) as file:
+            # The library leaves nothing behind where it fails; an interrupt may come afterwards.
+            with (
+                self._removing_on_failure(name, unless=CloudcryptError),
+                self._calling("activation", name, block),
+                header_file(volume.header) as file,
+            ):
                 library.activate(name, Source(file, below.descriptor, volume.volume_key), flags)
             with self._removing_on_failure(name):
                 active = self._sized(name, block, volume)
@@ -258,8 +269,7 @@ class KernelMapper:
         steps = self._steps()
         while (found := self._devices.find(name)) is not None and found.users:
             if deferred:
-                for each in (name, integrity_name(name)):
-                    self._devices.remove(each, deferred=True)
+                self._leave_to_kernel(name)
                 return
             if not steps.again():
                 raise DeviceBusy(str(node(name)))
@@ -268,6 +278,10 @@ class KernelMapper:
         except CallError as error:
             if error.code != errno.ENODEV:  # gone meanwhile
                 raise translated(error, name, str(node(name)), "removal") from error
+
+    def _leave_to_kernel(self, name: str) -> None:
+        for each in (name, integrity_name(name)):
+            self._devices.remove(each, deferred=True)
 
     def _clear(self, name: str) -> None:
         """Remove what is left below a mapping that is not there."""
@@ -280,11 +294,20 @@ class KernelMapper:
         return Deadline.after(LINGERING, clock=self._clock).steps(PAUSE, longest=PAUSE_LONGEST)
 
     @contextmanager
-    def _removing_on_failure(self, name: str) -> Generator[None]:
+    def _removing_on_failure(
+        self, name: str, *, unless: type[Exception] | tuple[()] = ()
+    ) -> Generator[None]:
+        """Remove the mapping if the block fails, or have it removed as soon as nobody uses it."""
         try:
             yield
-        except BaseException:
-            self._unmap(name)
+        except unless:
+            raise
+        except BaseException as error:
+            try:
+                self._unmap(name)
+            except CloudcryptError as other:
+                error.add_note(f"and what was mapped could not be removed at once: {other}")
+                self._leave_to_kernel(name)
             raise
 
     @contextmanager

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Generator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,6 +18,7 @@ import pytest
 
 from cloudcrypt.sizes import MIB
 from cloudcrypt_testing.vm import VM, Bed, VMFailed, ebs_volume, google_disk
+from cloudcrypt_testing.vm.folders import TemporaryFolder
 
 Found = TypeVar("Found")
 
@@ -120,7 +122,9 @@ def test_what_does_not_boot_is_an_error_with_logs(bed: Bed, tmp_path: Path) -> N
     assert "kernel" in (logs / "qemu.log").read_text()
 
 
-def test_it_ends_with_the_process_that_started_it(bed: Bed, tmp_path: Path) -> None:
+def test_it_ends_with_the_process_that_started_it(
+    bed: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = (
         "import sys; from pathlib import Path; from cloudcrypt_testing.vm import VM, Bed;"
         "VM(Bed.load(Path(sys.argv[1])), name='orphan').boot()"
@@ -133,6 +137,11 @@ def test_it_ends_with_the_process_that_started_it(bed: Bed, tmp_path: Path) -> N
         starter.kill()
         starter.wait()
     waited_for(lambda: not any(Path("/proc", pid).exists() for pid in children))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = TemporaryFolder()
+    assert [folder.path] == list(tmp_path.iterdir())
+    folder.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def started(parent: int) -> list[str]:

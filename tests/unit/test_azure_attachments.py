@@ -168,9 +168,11 @@ def test_a_volume_is_never_taken_from_its_holder(
 ) -> None:
     attached(provider, volume, instance)
     other = fake_azure.run_instance()
+    began = fake_azure.clock.monotonic()
     with pytest.raises(AttachedElsewhere) as caught:
         attached(provider, volume, other)
     assert caught.value.holder == instance
+    assert fake_azure.clock.monotonic() == began  # nor is it waited for what is not under way
     assert luns(fake_azure, other) == {}
     assert asked(fake_azure) == 1
 
@@ -285,6 +287,7 @@ def test_an_attachment_is_proven_by_the_id_of_the_disk_and_not_by_its_name(
     attached(other, theirs, instance)
     with pytest.raises(CloudcryptError):  # Azure takes no two disks of one name
         perform(provider, AttachVolume("a", ours.id, instance))
+    assert asked(fake_azure) == 2  # ours was not taken for attached already
     assert provider.get(ours.id).holders == ()
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import attrs
@@ -10,13 +9,15 @@ import pytest
 
 from cloudcrypt.model import Volume
 from cloudcrypt.spi import Handle
+from cloudcrypt.waiting import Deadline
 from cloudcrypt_azure import AzureProvider, _contest
+from cloudcrypt_azure._calls import Call
 from cloudcrypt_azure._contest import CONTEST, Stopwatch, is_late, is_open
 from cloudcrypt_azure._ids import Reference
 from cloudcrypt_testing.fake_azure import FakeAzure, FakeClock, Timings
 from cloudcrypt_testing.world.clock import START
 from cloudcrypt_testing.world.faults import ReplyLost, Throttled
-from tests.unit.azure_given import created, disk, opened, wanted
+from tests.unit.azure_given import created, opened, wanted
 
 ONE, TWO = wanted(maker="one"), wanted(maker="two")
 
@@ -125,18 +126,22 @@ def test_throttling_costs_nobody_the_making(fake_azure: FakeAzure) -> None:
 
 
 def test_after_a_wait_it_is_looked_again_before_anything_is_written(
-    fake_azure: FakeAzure,
+    fake_azure: FakeAzure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The defence is the second look in `Creations._attempt_alone`: who waited for its turn must not
+    # write by what it saw before.
     fake_azure.reset(timings=Timings(create=0))
     provider, other = opened(fake_azure), opened(fake_azure)
-    fake_azure._layer.wait = 60
-    fake_azure.faults.add(Throttled(), on="disks.createOrUpdate")
-    first = created(provider, "first")  # its family has to wait now and then, from now on
-    assert first.name == "first"
-    fake_azure.faults.add(Throttled(), on="disks.createOrUpdate")
-    fake_azure.meanwhile("disks.createOrUpdate", partial(created, other, maker="two"))
+    turns = provider._api.wait_for_turn
+
+    def wait(call: Call, deadline: Deadline) -> None:
+        monkeypatch.undo()
+        created(other, maker="two")
+        turns(call, deadline)
+
+    monkeypatch.setattr(provider._api, "wait_for_turn", wait)
     assert created(provider, maker="one").maker == "two"
-    assert disk(fake_azure, first).tags["cloudcrypt-name"] == "first"
+    assert fake_azure.requests.count("disks.createOrUpdate") == 1
 
 
 def test_it_is_waited_from_the_answer_on_or_if_that_is_unknown_from_the_first_look(

@@ -107,7 +107,7 @@ def test_a_look_that_is_older_than_the_new_disk_does_not_delete_it(
     again = created(other, token="another one")
     with pytest.raises(NotFound):
         provider.get(volume.id)
-    fake_azure.faults.add(StaleRead(changes=3), on="disks.get", times=None)
+    fake_azure.faults.add(StaleRead(changes=2), on="disks.get", times=None)
     perform(provider, DeleteVolume("late", volume.id))
     assert set(fake_azure.disks()) == {unique(again.id)}
 

@@ -205,12 +205,8 @@ records = st.builds(
     | st.builds(ClonedFrom, st.text(min_size=1, max_size=9), st.none() | st.integers(1, 9)),
     holder=st.none() | st.builds(Holder, st.text(max_size=9), st.text(max_size=9)),
     payload=st.sampled_from([Unrecorded(), Untouched(), Raw()])
-    | st.builds(
-        lambda make, kind, uuid: make(kind, str(uuid)),
-        st.sampled_from([Making, Filesystem]),
-        st.sampled_from(FilesystemKind),
-        st.uuids(),
-    ),
+    | st.builds(Making, st.sampled_from(FilesystemKind), st.uuids().map(str))
+    | st.builds(Filesystem, st.sampled_from(FilesystemKind), st.uuids().map(str)),
 )
 
 

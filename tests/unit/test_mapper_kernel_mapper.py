@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from cloudcrypt.errors import (
+    CloudcryptError,
     DeviceBusy,
     DeviceIOError,
     DeviceUnavailable,
@@ -276,6 +277,39 @@ def test_a_volume_in_memory_or_in_a_file_is_not_mapped(
     with pytest.raises((DeviceUnavailable, UnsupportedOperation)):
         mapper.activate(VOLUME, disk, None, writable=True)  # type: ignore[arg-type]
     assert not disk.is_closed
+
+
+def test_what_cannot_be_removed_after_a_failure_is_left_to_the_kernel_and_told(
+    devices: Devices, clock: FakeClock, tmp_path: Path
+) -> None:
+    mapper = mapper_with(devices, clock, tmp_path, Libcryptsetup(devices, 5))
+    devices.found = {NAME: active(), f"{NAME}_dif": active(f"{NAME}_dif")}
+    first = MappingConflict(NAME, "length", "8", "16")
+    with pytest.raises(MappingConflict) as failure, mapper._removing_on_failure(NAME):
+        raise first
+    assert failure.value is first
+    assert "could not be removed at once" in first.__notes__[0]
+    assert {} == devices.found
+    assert [(NAME, True), (f"{NAME}_dif", True)] == devices.removed
+
+
+def test_an_interrupt_after_the_activation_leaves_nothing_mapped(
+    mapper: KernelMapper, devices: Devices
+) -> None:
+    devices.found = {NAME: active()}
+    with (
+        pytest.raises(KeyboardInterrupt),
+        mapper._removing_on_failure(NAME, unless=CloudcryptError),
+    ):
+        raise KeyboardInterrupt
+    assert {} == devices.found
+    devices.found = {NAME: active()}  # of somebody else, who was faster
+    with (
+        pytest.raises(MappingConflict),
+        mapper._removing_on_failure(NAME, unless=CloudcryptError),
+    ):
+        raise MappingConflict(NAME, "name", "in use", "free")
+    assert NAME in devices.found
 
 
 # --- hosts ---

@@ -151,8 +151,8 @@ class ForgettingMapper(UserspaceMapper):
         super().__init__()
         self.ledger = ledger
 
-    def resize(self, volume_id: str, capacity: int, _: Reopen | None = None) -> None:
-        super().resize(volume_id, capacity)
+    def resize(self, volume_id: str, capacity: int, reopen: Reopen | None = None) -> None:
+        super().resize(volume_id, capacity, reopen)
         self.ledger.forget(volume_id)
 
 

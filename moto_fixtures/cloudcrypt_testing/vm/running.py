@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 from cloudcrypt_testing.vm import processes
 from cloudcrypt_testing.vm.channel import Channel
 from cloudcrypt_testing.vm.errors import VMFailed
+from cloudcrypt_testing.vm.folders import TemporaryFolder
 from cloudcrypt_testing.vm.machine import Machine
 from cloudcrypt_testing.vm.qmp import QMP
 
@@ -26,9 +27,10 @@ _LOGGED: Final = 6000  # characters of each log that an error shows
 class Running:
     """A virtual machine that was started; its folder is removed when it is stopped."""
 
-    def __init__(self, machine: Machine) -> None:
-        """Have nothing running yet."""
+    def __init__(self, machine: Machine, folder: TemporaryFolder) -> None:
+        """Have nothing running yet; ``folder`` is that of the machine, and is closed in the end."""
         self.machine = machine
+        self._folder = folder
         self.facts: dict[str, Any] = {}
         """What the agent said of the guest when it came."""
         self._owner = os.getpid()
@@ -93,7 +95,7 @@ class Running:
             if way is not None:
                 way.close()
         self._channel = self._qmp = None
-        shutil.rmtree(self.machine.folder, ignore_errors=True)
+        self._folder.close()
 
     def keep_logs(self, folder: Path) -> None:
         """Copy the logs to ``folder``."""

@@ -2,7 +2,6 @@
 
 import itertools
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +13,7 @@ from cloudcrypt_testing.vm.bed import Bed
 from cloudcrypt_testing.vm.channel import Channel
 from cloudcrypt_testing.vm.disks import Disks, PluggedDisk
 from cloudcrypt_testing.vm.errors import VMFailed
+from cloudcrypt_testing.vm.folders import TemporaryFolder
 from cloudcrypt_testing.vm.guest import Guest
 from cloudcrypt_testing.vm.machine import Machine
 from cloudcrypt_testing.vm.measuring import Measurement
@@ -119,7 +119,7 @@ class VM(Guest):
         """
         if self._running is not None:
             raise VMFailed("the virtual machine is running already")
-        self._running = Running(self._planned())
+        self._running = self._planned()
         try:
             self._running.boot(timeout)
             self._disks = Disks(self._running.qmp, self.python)
@@ -154,10 +154,11 @@ class VM(Guest):
         """Turn it off without asking the guest. Idempotent."""
         self._end(is_power_cut=False)
 
-    def _planned(self) -> Machine:
-        folder = Path(tempfile.mkdtemp(prefix="cloudcrypt-vm-"))
+    def _planned(self) -> Running:
+        first = self._bed.initramfs().read_bytes()
+        folder = TemporaryFolder()
         machine = Machine(
-            folder,
+            folder.path,
             self._bed.qemu,
             self._bed.virtiofsd,
             self._bed.kernel,
@@ -165,6 +166,7 @@ class VM(Guest):
             self._memory,
             self._has_network,
         )
+        running = Running(machine, folder)
         settings = {
             "AGENT": str(_AGENT),
             "LIBRARIES": _LIBRARIES,
@@ -173,9 +175,8 @@ class VM(Guest):
             "PYTHON": self._python,
             "UDEV": str(self._bed.udev) if self._has_udev else "",
         }
-        first = self._bed.initramfs().read_bytes()
         machine.initramfs.write_bytes(first + initramfs.settings(settings))
-        return machine
+        return running
 
     def _run(self) -> Running:
         if self._running is None:
