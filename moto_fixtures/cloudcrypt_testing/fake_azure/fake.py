@@ -238,6 +238,7 @@ class FakeAzure(Races):
         with self._cloud.lock:
             self.faults.clear()
             self._layer.buckets.clear()
+            self._layer.wait = 1
             self.requests.clear()
             self.hooks.clear()
             self._layer.cloud = self._new_cloud()
