@@ -26,7 +26,7 @@ from cloudcrypt_azure._memory import Begun
 from cloudcrypt_azure._polling import Progress
 from cloudcrypt_azure._records import LUNS, DiskRecord, MachineRecord, Seat
 from cloudcrypt_azure._volumes import origin_of
-from cloudcrypt_azure._waits import Still, settled, until
+from cloudcrypt_azure._waits import Still, absence, settled, until
 
 _KIND = AttachVolume.__name__
 
@@ -87,7 +87,7 @@ class Attachments:
         instance = self.group.instance(intent.instance)
         names = {"volume": intent.volume_id, "instance": str(instance)}
         progress = self.group.progress(asked, "attachment", names)
-        what = f"{intent.volume_id} to {instance}"
+        missing = absence(self.group.clock)
 
         def look() -> Attachment | Still:
             state = progress.look(deadline)
@@ -102,10 +102,10 @@ class Attachments:
             if not self._is_good(progress, disk, machine, seat, instance, deadline):
                 raise _failed(progress, machine, intent)
             if seat is None:
-                if self.group.missing.is_over(what):
-                    raise NotFound("attachment", f"of {what}")
+                if missing.is_over():
+                    raise NotFound("attachment", f"of {intent.volume_id} to {instance}")
                 return Still("not shown yet")
-            self.group.missing.found(what)
+            missing.found()
             return self._proven(asked, disk, machine, seat, intent, progress)
 
         return until(look, deadline, "attachment", intent.volume_id)

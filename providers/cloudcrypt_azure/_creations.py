@@ -37,7 +37,7 @@ from cloudcrypt_azure._polling import Progress
 from cloudcrypt_azure._records import DiskRecord
 from cloudcrypt_azure._slots import existing_or_free
 from cloudcrypt_azure._volumes import to_volume
-from cloudcrypt_azure._waits import Still, settled, until
+from cloudcrypt_azure._waits import Missing, Still, absence, settled, until
 
 _KIND: Final = CreateVolume.__name__
 _FRESH: Final = 1.0
@@ -107,6 +107,7 @@ class Creations:
         """
         asked = self.group.referred(reference)
         progress = self.group.progress(asked, "creation", {"volume": intent.name})
+        missing = absence(self.group.clock)
         waited = Stopwatch.start(self.group.clock)
 
         def look() -> DiskRecord | Still:
@@ -115,8 +116,8 @@ class Creations:
                 return Still(state)
             record = self.group.disks.named(asked.name, deadline)
             if record is None or asked.unique not in {None, record.unique}:
-                return self._absent(asked, record, progress, intent)
-            self.group.missing.found(str(asked))
+                return self._absent(asked, record, missing, progress, intent)
+            missing.found()
             seen = self._judged(asked, record, progress, intent)
             if isinstance(seen, DiskRecord) and is_open(asked, seen, waited):
                 return Still("created, by whom is not known yet")
@@ -228,6 +229,7 @@ class Creations:
         self,
         asked: Reference,
         record: DiskRecord | None,
+        missing: Missing,
         progress: Progress,
         intent: CreateVolume,
     ) -> Still:
@@ -237,7 +239,7 @@ class Creations:
         name = intent.name if asked.unique is None else self.group.ids.volume(asked.unique)
         if record is not None:
             raise Vanished("volume", name)  # the name is used again
-        if self.group.missing.is_over(str(asked)):
+        if missing.is_over():
             raise Vanished("volume", name)
         return Still("not shown yet")
 

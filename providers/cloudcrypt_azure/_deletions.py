@@ -20,7 +20,7 @@ from cloudcrypt_azure._ids import Reference
 from cloudcrypt_azure._memory import Begun
 from cloudcrypt_azure._records import DiskRecord, SnapshotRecord
 from cloudcrypt_azure._shelf import Record, Shelf
-from cloudcrypt_azure._waits import Still, settled, until
+from cloudcrypt_azure._waits import Still, absence, settled, until
 
 
 class _Deletable(Record, Protocol):
@@ -78,6 +78,7 @@ class _Going(Generic[R]):
         """Wait until it is gone."""
         asked = self.group.referred(reference, self.unique)
         progress = self.group.progress(asked, "deletion", {self.kind: self.what})
+        missing = absence(self.group.clock)
 
         def look() -> Still | None:
             state = progress.look(deadline)
@@ -85,11 +86,10 @@ class _Going(Generic[R]):
                 return Still(state)
             record = self.shelf.unique(self.unique, deadline)
             if record is None:
-                self.group.missing.found(str(asked))
                 return None
             if progress.failure is not None:
                 raise progress.failure
-            if not record.is_going and self.group.missing.is_over(str(asked)):
+            if not record.is_going and missing.is_over():
                 reason = f"the {self.kind} is {record.state}"
                 raise OperationFailed("deletion", self.what, reason)
             return Still(record.state)

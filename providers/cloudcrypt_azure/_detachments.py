@@ -22,7 +22,7 @@ from cloudcrypt_azure._machines import Machines, Target
 from cloudcrypt_azure._polling import Progress
 from cloudcrypt_azure._records import DiskRecord, MachineRecord, Seat
 from cloudcrypt_azure._volumes import to_volume
-from cloudcrypt_azure._waits import Still, settled, until
+from cloudcrypt_azure._waits import Missing, Still, absence, settled, until
 
 BLOCKED_AFTER: Final = 240.0
 """Seconds of detaching after which the instance is in the way: as long as the Azure Disk CSI driver
@@ -101,6 +101,7 @@ class Detachments:
         instance = self.group.instance(intent.instance)
         names = {"volume": intent.volume_id, "instance": str(instance)}
         progress = self.group.progress(asked, "detachment", names)
+        missing = absence(self.group.clock)
 
         def look() -> Volume | Still:
             state = progress.look(deadline)
@@ -108,9 +109,8 @@ class Detachments:
                 return self._leaving(asked, state, intent)
             held = self._look(intent, instance, deadline)
             if held.is_free:
-                self.group.missing.found(str(asked))
                 return to_volume(self.group.ids, held.disk)
-            return self._staying(asked, held, progress, intent)
+            return self._staying(asked, held, missing, progress, intent)
 
         return until(look, deadline, "detachment", intent.volume_id)
 
@@ -158,6 +158,7 @@ class Detachments:
         self,
         asked: Reference,
         held: _Held,
+        missing: Missing,
         progress: Progress,
         intent: DetachVolume,
     ) -> Still:
@@ -166,7 +167,7 @@ class Detachments:
             raise progress.failure
         if held.seat is None or held.seat.is_leaving:
             return self._leaving(asked, _state_of(held), intent)
-        if self.group.missing.is_over(str(asked)):
+        if missing.is_over():
             reason = f"it is attached to {intent.instance}"
             raise OperationFailed("detachment", intent.volume_id, reason)
         return Still("attached")

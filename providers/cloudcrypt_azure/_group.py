@@ -20,7 +20,6 @@ from cloudcrypt_azure._memory import Memory
 from cloudcrypt_azure._polling import Progress
 from cloudcrypt_azure._records import DiskRecord, MachineRecord, SnapshotRecord
 from cloudcrypt_azure._shelf import Kind, Shelf
-from cloudcrypt_azure._waits import Missing
 
 I_contra = TypeVar("I_contra", contravariant=True)
 T_co = TypeVar("T_co", covariant=True)
@@ -54,7 +53,6 @@ class Group:
         self.owner = owner
         self.api = api
         self.clock = clock
-        self.missing = Missing(clock)
         self.memory = Memory()
         self.locks = Locks()
         self.calls = Calls(ids.group)

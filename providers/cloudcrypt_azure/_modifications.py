@@ -20,7 +20,7 @@ from cloudcrypt_azure._memory import Begun
 from cloudcrypt_azure._polling import Progress
 from cloudcrypt_azure._records import MEGA, DiskRecord
 from cloudcrypt_azure._volumes import to_volume
-from cloudcrypt_azure._waits import Still, settled, until
+from cloudcrypt_azure._waits import Missing, Still, absence, settled, until
 
 Change = ResizeVolume | ModifyVolume
 
@@ -131,6 +131,7 @@ class Modifications:
         asked = self.group.referred(reference, unique)
         names = {"volume": intent.volume_id}
         progress = self.group.progress(asked, "modification", names)
+        missing = absence(self.group.clock)
 
         def look() -> Volume | Still:
             state = progress.look(deadline)
@@ -138,9 +139,8 @@ class Modifications:
                 return Still(state)
             record = self.group.volume(intent.volume_id, deadline)
             if not record.is_in_flight and not target.missing_in(record):
-                self.group.missing.found(str(asked))
                 return to_volume(self.group.ids, record)
-            return self._unchanged(asked, target, record, progress, intent)
+            return self._unchanged(target, record, missing, progress, intent)
 
         return until(look, deadline, "modification", intent.volume_id)
 
@@ -173,9 +173,9 @@ class Modifications:
 
     def _unchanged(
         self,
-        asked: Reference,
         target: Target,
         record: DiskRecord,
+        missing: Missing,
         progress: Progress,
         intent: Change,
     ) -> Still:
@@ -184,11 +184,11 @@ class Modifications:
             raise progress.failure
         if record.is_in_flight:
             return Still(record.state)
-        missing = ", ".join(target.missing_in(record))
+        others = ", ".join(target.missing_in(record))
         if record.state in _FAILED:
-            reason = f"the disk is {record.state}, and has another {missing}"
+            reason = f"the disk is {record.state}, and has another {others}"
             raise OperationFailed("modification", intent.volume_id, reason)
-        if self.group.missing.is_over(str(asked)):
-            reason = f"the volume has another {missing} now"
+        if missing.is_over():
+            reason = f"the volume has another {others} now"
             raise OperationFailed("modification", intent.volume_id, reason)
         return Still("not shown yet")

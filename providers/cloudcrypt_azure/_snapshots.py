@@ -27,7 +27,7 @@ from cloudcrypt_azure._polling import Progress
 from cloudcrypt_azure._records import DiskRecord, SnapshotRecord
 from cloudcrypt_azure._slots import existing_or_free, in_use
 from cloudcrypt_azure._volumes import to_snapshot
-from cloudcrypt_azure._waits import Still, settled, until
+from cloudcrypt_azure._waits import Missing, Still, absence, settled, until
 
 _KIND: Final = CreateSnapshot.__name__
 
@@ -81,6 +81,7 @@ class Snapshots:
         """
         asked = self.group.referred(reference)
         progress = self.group.progress(asked, "snapshot", {"snapshot": intent.name})
+        missing = absence(self.group.clock)
 
         def look() -> Snapshot | Still:
             state = progress.look(deadline)
@@ -88,8 +89,8 @@ class Snapshots:
                 return Still(state)
             record = self.group.snapshots.named(asked.name, deadline)
             if record is None or asked.unique not in {None, record.unique}:
-                return self._absent(asked, record, progress, intent)
-            self.group.missing.found(str(asked))
+                return self._absent(asked, record, missing, progress, intent)
+            missing.found()
             return self._judged(record, progress, intent)
 
         snapshot = until(look, deadline, "snapshot", intent.name)
@@ -208,6 +209,7 @@ class Snapshots:
         self,
         asked: Reference,
         record: SnapshotRecord | None,
+        missing: Missing,
         progress: Progress,
         intent: CreateSnapshot,
     ) -> Still:
@@ -215,7 +217,7 @@ class Snapshots:
         if progress.failure is not None:
             raise progress.failure
         name = intent.name if asked.unique is None else self.group.ids.snapshot(asked.unique)
-        if record is not None or self.group.missing.is_over(str(asked)):
+        if record is not None or missing.is_over():
             raise Vanished("snapshot", name)
         return Still("not shown yet")
 

@@ -29,9 +29,7 @@ from cloudcrypt.spi import (
 from cloudcrypt_azure import AzureProvider
 from cloudcrypt_azure._names import azure_names
 from cloudcrypt_testing.fake_azure import Disk, FakeAzure, Timings
-from cloudcrypt_testing.world.faults import (
-    Refused,
-)
+from cloudcrypt_testing.world.faults import Refused, StaleRead
 from cloudcrypt_testing.world.faults import Throttled as Throttling
 from tests.unit.azure_given import (
     attached,
@@ -287,3 +285,12 @@ def test_an_intent_is_the_same_handle_however_often_it_is_begun(
     same_again = attrs.evolve(intent, token="other")
     handle = provider.begin(same_again)
     assert provider.begin(same_again) == handle
+
+
+def test_the_same_token_before_azure_shows_the_disk_is_the_same_request(
+    provider: AzureProvider, fake_azure: FakeAzure
+) -> None:
+    first = provider.begin(wanted())
+    fake_azure.faults.add(StaleRead(), on="disks.get")
+    assert provider.begin(wanted()) == first
+    assert puts(fake_azure) == 1

@@ -307,3 +307,14 @@ def test_a_detached_volume_is_detached_without_a_request_that_changes_anything(
     volume = created(provider)
     assert perform(provider, DetachVolume("d", volume.id, instance)) == volume
     assert asked(fake_azure) == 0
+
+
+def test_what_is_detached_is_found_at_once_by_any_process(
+    provider: AzureProvider, fake_azure: FakeAzure, detach: DetachVolume
+) -> None:
+    perform(provider, detach)
+    other = opened(fake_azure)
+    handle = other.find(detach, deadline=passed(fake_azure))
+    assert handle is not None
+    assert other.resume(handle).holders == ()
+    assert asked(fake_azure) == 1

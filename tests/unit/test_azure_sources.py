@@ -191,3 +191,28 @@ def test_an_intent_with_a_source_of_another_group_is_not_found(provider: AzurePr
     elsewhere = FromVolume(GONE.replace(GROUP, "other"))
     with pytest.raises(NotFound):
         provider.begin(CreateVolume("t", "copy", GIB, elsewhere))
+
+
+@pytest.mark.parametrize("kind", ["snapshot", "volume"])
+def test_a_source_that_goes_meanwhile_is_named_as_the_caller_names_it(
+    provider: AzureProvider, fake_azure: FakeAzure, kind: str
+) -> None:
+    volume = created(provider)
+    snapshot = perform(provider, CreateSnapshot("t", volume.id, "snap"))
+    other = opened(fake_azure)
+
+    def away() -> None:
+        if kind == "snapshot":
+            perform(other, DeleteSnapshot("d", snapshot.id))
+        else:
+            perform(other, DeleteVolume("d", volume.id))
+
+    fake_azure.meanwhile("disks.createOrUpdate", away)
+    source = FromSnapshot(snapshot.id) if kind == "snapshot" else FromVolume(volume.id)
+    with pytest.raises(NotFound) as caught:
+        provider.begin(wanted("copy", source=source))
+    assert (caught.value.kind, caught.value.name) == (
+        kind,
+        snapshot.id if kind == "snapshot" else volume.id,
+    )
+    assert caught.value.answer is not None  # it was Azure that said so
