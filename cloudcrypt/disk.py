@@ -16,6 +16,8 @@ from typing import Final, Protocol, Self
 from cloudcrypt.errors import DeviceBusy, DeviceIOError, DeviceUnavailable
 from cloudcrypt.waiting import SYSTEM_CLOCK, Clock, Deadline
 
+_SYSFS_BLOCK: Final = Path("/sys/dev/block")
+
 LOOKED_AT: Final = 3.0
 """Seconds for which the lock of a block device is waited for. udev holds a shared one while it
 looks at a device that was written or closed (systemd, "Locking Block Device Access"): some 50 ms,
@@ -87,6 +89,17 @@ class HostDisk(Disk, Protocol):
 
     def refresh(self) -> None:
         """Take the size the device has now, after it was resized."""
+        ...
+
+    def require_unmapped(self) -> None:
+        """Return if the kernel has nothing mapped on it; to be asked before its payload is read.
+
+        A live mapping changes sectors and journal under a reader, and past what memory holds of
+        the device, which is forgotten here: it may be from before a mapping that is gone.
+
+        Raises:
+            DeviceBusy: the kernel has.
+        """
         ...
 
     def is_shared(self) -> bool:
@@ -299,6 +312,15 @@ class FileDisk:
                 raise self._failed("seek", position, error) from error
             if begin < end:
                 yield begin, min(position, end)
+
+    def require_unmapped(self) -> None:
+        """Return if the kernel has nothing mapped on it; see `HostDisk.require_unmapped`."""
+        if stat.S_ISBLK(self._stat.st_mode):
+            number = f"{os.major(self._stat.st_rdev)}:{os.minor(self._stat.st_rdev)}"
+            holders = _SYSFS_BLOCK / number / "holders"
+            if holders.is_dir() and any(holders.iterdir()):
+                raise DeviceBusy(self._path)
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def is_shared(self) -> bool:
         """Say whether somebody else on this host has it open too. To be asked right before closing.

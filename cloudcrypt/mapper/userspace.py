@@ -20,8 +20,10 @@ class UserspaceMapping:
         """Take over ``disk`` and the key of ``volume``.
 
         Raises:
+            DeviceBusy: the kernel has the volume mapped.
             IntegrityError: superblock or journal of the volume are not what they must be.
         """
+        disk.require_unmapped()
         self.volume_id = volume_id
         self.writable = writable
         self.disk = disk

@@ -7,7 +7,7 @@ from typing import TypeVar
 import attrs
 
 from cloudcrypt import luks2
-from cloudcrypt.disk import Disk
+from cloudcrypt.disk import HostDisk
 from cloudcrypt.errors import DeviceIOError, PayloadForbids, StateForbids
 from cloudcrypt.ledger import Making, Raw, Record, State, Untouched
 from cloudcrypt.ledger.payload import name_of
@@ -25,15 +25,17 @@ class Examined:
     """A volume that is looked at: unlocked, its disk open for reading, nothing recorded."""
 
     volume_id: str
-    disk: Disk
+    disk: HostDisk
     volume: luks2.UnlockedVolume
 
     def engine(self) -> Engine:
         """Return what reads its sectors.
 
         Raises:
+            DeviceBusy: the kernel has the volume mapped.
             IntegrityError: superblock or journal of an integrity volume are not what they must be.
         """
+        self.disk.require_unmapped()
         return engine_for(self.volume_id, self.disk, self.volume, writable=False)
 
 

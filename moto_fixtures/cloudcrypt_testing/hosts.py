@@ -113,6 +113,9 @@ class OpenMemoryDisk:
         """Say what the disk below says."""
         return self._disk.knows_holes
 
+    def require_unmapped(self) -> None:
+        """Do nothing: no kernel maps what is in memory."""
+
     def is_shared(self) -> bool:
         """Say whether somebody else on this host has it open too."""
         return self._host.users(self._path) > 1

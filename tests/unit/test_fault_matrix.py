@@ -43,8 +43,8 @@ class Run:
         cloud.fake.requests.clear()
         return cls(cloud, job, plane, given)
 
-    def work(self, patience: float = 300.0) -> None:
-        self.job.verb(self.plane, self.given, Deadline.after(patience, clock=self.cloud.fake.clock))
+    def work(self) -> None:
+        self.job.verb(self.plane, self.given, Deadline.after(300, clock=self.cloud.fake.clock))
 
     def check(self) -> None:
         closed(self.plane)
@@ -95,7 +95,7 @@ def test_the_last_error_is_that_of_the_service_and_nothing_is_lost(
             run = Run.of(cloud, job, tmp_path / f"{number}.db")
             cloud.fake.faults.add(fault, occurrence=number, times=None)
             with pytest.raises(kind) as caught:
-                run.work(patience=60)
+                run.work()
             assert caught.value.cloud_code == getattr(cloud, code)
             assert bool(caught.value.request_id) is cloud.names_requests
             cloud.fake.faults.clear()

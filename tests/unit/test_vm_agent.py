@@ -111,11 +111,13 @@ def test_jobs_of_a_guest_that_ends_are_lost_and_new_ones_are_refused(
 
 
 def test_what_functions_cover_is_brought_home(pytestconfig: pytest.Config, tmp_path: Path) -> None:
-    measurement = Measurement(tmp_path / "data", ("*/kernel/guest/*",), has_branches=True)
+    patterns = ("*/kernel/guest/*", "*/cloudcrypt/sizes.py"), ("*/sizes.py",)
+    measurement = Measurement(tmp_path / "data", *patterns, has_branches=True)
     with agent(pytestconfig.rootpath, measurement) as guest:
         guest.save_coverage("nothing")
         guest.preload([])
         guest.python("tests.kernel.guest.errors:echo")
+        guest.python("cloudcrypt.sizes:round_down", 5000, 4096)
         guest.save_coverage("guest")
     (path,) = tmp_path.iterdir()
     assert path.name == "data.guest"

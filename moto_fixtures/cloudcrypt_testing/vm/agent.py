@@ -186,7 +186,7 @@ def preload(modules: list[str]) -> None:
         with contextlib.suppress(Exception):
             importlib.import_module(module)
     if "coverage" in modules:  # it imports most of itself when it is first used
-        _measured({"has_branches": True, "include": ["/nothing"]})()
+        _measured({"has_branches": True, "include": ["/nothing"], "omit": []})()
 
 
 def _program(number: int, request: dict[str, Any], stdin: bytes) -> Job:
@@ -277,7 +277,9 @@ def _measured(wanted: dict[str, Any] | None) -> Callable[[], bytes]:
         config_file=False,
         branch=wanted["has_branches"],
         include=wanted["include"],
+        omit=wanted["omit"],
     )
+    measurement.set_option("run:disable_warnings", ["no-data-collected"])
     measurement.start()
 
     def measured() -> bytes:

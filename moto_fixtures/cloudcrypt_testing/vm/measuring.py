@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import attrs
 
@@ -16,13 +16,15 @@ class Measurement:
     """That of the tests: results go beside it, and are combined with it by coverage.py."""
     include: tuple[str, ...]
     """Patterns of files."""
+    omit: tuple[str, ...]
+    """Patterns of files that are left out all the same."""
     has_branches: bool
 
     @classmethod
     def current(cls) -> Self | None:
         """Return what coverage.py measures in this process; None if it measures nothing.
 
-        What it measures is taken from its settings ``source_pkgs``.
+        What it measures is taken from its settings ``source_pkgs`` and ``omit``.
         """
         try:
             import coverage  # noqa: PLC0415 - the user may lack it
@@ -31,14 +33,19 @@ class Measurement:
         current = coverage.Coverage.current()
         if current is None:
             return None
-        packages = current.get_option("run:source_pkgs")
-        include = tuple(_patterns(packages if isinstance(packages, list) else []))
-        data_file = Path(str(current.get_option("run:data_file"))).absolute()
-        return cls(data_file, include, bool(current.get_option("run:branch")))
+        packages, omitted = (
+            _listed(current.get_option(f"run:{n}")) for n in ("source_pkgs", "omit")
+        )
+        return cls(
+            Path(str(current.get_option("run:data_file"))).absolute(),
+            tuple(pattern for package in packages for pattern in _patterns(package)),
+            tuple(each if each.startswith("*") else str(Path(each).absolute()) for each in omitted),
+            bool(current.get_option("run:branch")),
+        )
 
     def request(self) -> dict[str, Any]:
         """Return what the agent is told."""
-        return {"include": self.include, "has_branches": self.has_branches}
+        return attrs.asdict(self, filter=attrs.filters.exclude(attrs.fields(Measurement).data_file))
 
     def save(self, name: str, results: list[bytes]) -> None:
         """Write what calls have sent home."""
@@ -54,8 +61,11 @@ class Measurement:
         everything.close()
 
 
-def _patterns(packages: list[str]) -> Iterator[str]:
-    for package in packages:
-        spec = importlib.util.find_spec(package)
-        for folder in (spec and spec.submodule_search_locations) or []:
-            yield f"{folder}/*"
+def _listed(option: object) -> list[str]:
+    return cast("list[str]", option) if isinstance(option, list) else []
+
+
+def _patterns(package: str) -> Iterator[str]:
+    spec = importlib.util.find_spec(package)
+    for folder in (spec and spec.submodule_search_locations) or []:
+        yield f"{folder}/*"

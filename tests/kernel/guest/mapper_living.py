@@ -56,6 +56,20 @@ sys.stdin.readline()
     return started
 
 
+def wait_until_free(device: BlockDevice) -> None:
+    """Return when the kernel has let go of a device; a deferred removal ends by itself."""
+    end = time.monotonic() + 60
+    while True:
+        try:
+            os.close(os.open(device.path, os.O_RDWR | os.O_EXCL))
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
 @case()
 def a_mapping_outlives_its_process_and_is_taken_over(bench: Bench) -> None:
     device = bench.formatted()
@@ -146,7 +160,7 @@ def a_mapping_in_use_is_not_closed_unless_its_end_may_be_awaited(bench: Bench) -
     assert os.pread(user, 10, 0) == CONTENT[:10]
     os.pwrite(user, b"before the end", 0)
     os.close(user)
-    settle()
+    wait_until_free(device)
     assert set() == mapped()
     assert b"before the end" == bench.read(device, 0, 14)
     bench.open(device, mapper)
@@ -301,7 +315,8 @@ def a_failing_device_is_reported_and_unmapped_all_the_same(bench: Bench) -> None
     run("dmsetup", "create", "base", "--table", f"0 {SIZE // 512} linear {device.path} 0")
     settle()
     try:
-        path = Path("/dev/mapper/base").resolve()
+        minor = run("dmsetup", "info", "-c", "--noheadings", "-o", "minor", "base").strip()
+        path = Path(f"/dev/dm-{minor}")
         with FileDisk(path) as disk:
             base = BlockDevice(VOLUME, path, SIZE, disk.identity)
         mapping = bench.open(base)
@@ -348,3 +363,30 @@ def a_device_that_is_looked_at_is_waited_for(bench: Bench) -> None:
             began = time.monotonic()
             refused(DeviceBusy, partial(FileDisk, device.path, writable=writable))
             assert LOOKED_AT <= time.monotonic() - began < 10 * LOOKED_AT
+
+
+@case()
+def user_space_does_not_read_under_the_kernel(bench: Bench) -> None:
+    device = bench.formatted()
+    before = bench.open(device)
+    stage = bench.stage(UserspaceMapper())
+    refused(DeviceBusy, lambda: stage.open(device, writable=False))
+    refused(DeviceBusy, lambda: stage.open(device))
+    with stage.examine(device) as examined:  # the header alone
+        refused(DeviceBusy, examined.engine)
+    with before.open() as payload:
+        payload.pwrite(0, b"not in any cache")
+    bench.close()
+    assert b"not in any cache" == bench.read(device, 0, 16)
+
+
+@case()
+def what_memory_held_of_a_disk_is_forgotten_once_it_was_mapped(bench: Bench) -> None:
+    device = bench.formatted()
+    assert CONTENT == bench.read(device)
+    with device.path.open("rb"):  # somebody keeps the device open, and so what memory has of it
+        assert CONTENT == bench.read(device)
+        with bench.open(device).open() as payload:
+            payload.pwrite(0, b"past the page cache")
+        bench.close()
+        assert b"past the page cache" == bench.read(device, 0, 19)
