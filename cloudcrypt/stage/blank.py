@@ -91,8 +91,8 @@ def _regions(disk: Disk, start: int) -> Iterator[tuple[int, int]]:
     if disk.knows_holes or disk.size <= READ_ALL:
         yield from disk.extents(start, disk.size)
         return
-    head = layout.DATA_OFFSET + EDGE
-    tail = disk.size - EDGE
+    head = min(max(start, layout.DATA_OFFSET) + EDGE, disk.size)
+    tail = max(disk.size - EDGE, head)
     yield start, head
     stride = (tail - head) // PROBES
     for offset in range(head, tail - PROBE_SIZE, max(stride, PROBE_SIZE)):

@@ -6,6 +6,7 @@ drops what it does not know. So requests are sent as bytes, and answers are read
 
 import json
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, cast
 
 import attrs
@@ -40,13 +41,19 @@ class Reply:
         body: object = json.loads(text) if text.strip() else {}
         if not isinstance(body, dict):
             raise ValueError("an answer that is not a JSON object")  # noqa: TRY004 - unreadable
-        headers = {str(name).lower(): str(value) for name, value in response.headers.items()}
-        return cls(int(response.status_code), headers, cast("dict[str, Any]", body))
+        return cls(
+            int(response.status_code), _lower(response.headers), cast("dict[str, Any]", body)
+        )
 
     @property
     def operation(self) -> str | None:
         """The URL at which the operation that was accepted can be looked at."""
         return self.headers.get("azure-asyncoperation") or self.headers.get("location")
+
+    @property
+    def date(self) -> float | None:
+        """When it was answered, by Azure's clock: whole seconds since 1970."""
+        return _date(self.headers)
 
     @property
     def retry_after(self) -> float | None:
@@ -127,6 +134,12 @@ def translated(error: Exception, request: Request) -> CloudcryptError:
     return ProviderUnavailable(request.provider, f"{request.action}: {error}")
 
 
+def date_of(error: CloudcryptError) -> float | None:
+    """Return when Azure said so, by its own clock: whole seconds since 1970, if it did say it."""
+    response: Any = getattr(error.__cause__, "response", None)
+    return None if response is None else _date(_lower(response.headers))
+
+
 def answer_of(
     about: Mapping[str, Any], *, status: int | None, headers: Mapping[str, str]
 ) -> Answer:
@@ -149,7 +162,7 @@ def answer_of(
 
 def _of_response(error: HttpResponseError, response: Any, request: Request) -> CloudcryptError:  # noqa: ANN401 - one of several classes of the SDK
     status = int(response.status_code)
-    headers = {str(name).lower(): str(value) for name, value in response.headers.items()}
+    headers = _lower(response.headers)
     if status < 400:  # an answer that cannot be read
         return ProviderUnavailable(request.provider, f"{request.action}: {type(error).__name__}")
     return error_of(request, answer_of(_error_in(response), status=status, headers=headers))
@@ -174,6 +187,17 @@ def _details(about: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     found = about.get("details")
     layers = cast("list[object]", found) if isinstance(found, list) else []
     return [cast("Mapping[str, Any]", one) for one in layers if isinstance(one, dict)]
+
+
+def _lower(headers: Any) -> dict[str, str]:  # noqa: ANN401 - one of several classes of the SDK
+    return {str(name).lower(): str(value) for name, value in headers.items()}
+
+
+def _date(headers: Mapping[str, str]) -> float | None:
+    try:
+        return parsedate_to_datetime(headers["date"]).timestamp()
+    except (KeyError, ValueError):
+        return None
 
 
 def _seconds(headers: Mapping[str, str]) -> float | None:

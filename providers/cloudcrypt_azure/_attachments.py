@@ -13,6 +13,7 @@ from cloudcrypt.errors import (
     ProviderError,
     ProviderUnavailable,
     RequestError,
+    Throttled,
     WrongVolumeState,
 )
 from cloudcrypt.model import Attachment, AzureLun, VolumeState
@@ -123,14 +124,21 @@ class Attachments:
         return self.group.limit(machine, deadline)
 
     def _attempt(self, intent: AttachVolume, instance: Instance, deadline: Deadline) -> str | Still:
-        disk = self.group.volume(intent.volume_id, deadline)
-        machine = self._machine(intent, instance, deadline)
+        sight = self.group.sight(
+            lambda: (
+                self.group.volume(intent.volume_id, deadline),
+                self._machine(intent, instance, deadline),
+            )
+        )
+        disk, machine = sight.seen
         seat = machine.seat(disk.path)
         if seat is not None and not seat.is_leaving:
             return self._reference(intent, disk, seat)
         waiting = self._elsewhere(disk, intent, instance, deadline)
         waiting = waiting or self._not_yet(disk, seat, intent, instance)
-        return waiting or self._attach(disk, machine, intent, instance, deadline)
+        names = {"volume": intent.volume_id, "instance": str(instance)}
+        target = Target(instance, machine, sight, names)
+        return waiting or self._attach(disk, target, intent, deadline)
 
     def _elsewhere(
         self, disk: DiskRecord, intent: AttachVolume, instance: Instance, deadline: Deadline
@@ -170,18 +178,17 @@ class Attachments:
     def _attach(
         self,
         disk: DiskRecord,
-        machine: MachineRecord,
+        target: Target,
         intent: AttachVolume,
-        instance: Instance,
         deadline: Deadline,
     ) -> str | Still:
+        instance, machine = target.instance, target.record
         lun = machine.free_lun()
         if lun is None:
             raise AttachmentLimit(str(instance), LUNS)
-        names = {"volume": intent.volume_id, "instance": str(instance)}
         try:
-            reply = self.machines.attach(Target(instance, machine, names), disk, lun, deadline)
-        except (WrongVolumeState, ProviderUnavailable) as error:
+            reply = self.machines.attach(target, disk, lun, deadline)
+        except (WrongVolumeState, ProviderUnavailable, Throttled) as error:
             return Still("not known to be attached", error)  # also a number that is taken: look
         except AttachedElsewhere as error:
             return self._judged(error, intent, instance, deadline)

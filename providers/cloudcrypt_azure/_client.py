@@ -9,12 +9,19 @@ import attrs
 from azure.core.paging import ItemPaged
 from azure.mgmt.compute import ComputeManagementClient
 
-from cloudcrypt.errors import CloudcryptError, ProviderUnavailable, Throttled
+from cloudcrypt.errors import (
+    Answer,
+    CloudcryptError,
+    ProviderUnavailable,
+    Throttled,
+    WrongVolumeState,
+)
 from cloudcrypt.waiting import Clock, Deadline, TokenBucket, retrying
 from cloudcrypt_azure._answers import UNREADABLE, Reply, translated
 from cloudcrypt_azure._calls import READS, Call
 from cloudcrypt_azure._errors import Request
 from cloudcrypt_azure._ids import Endpoint
+from cloudcrypt_azure._sight import Sight
 
 FAMILIES_MAX: Final = 4096
 """Families that are remembered: two for each machine that disks are attached to."""
@@ -28,11 +35,6 @@ def is_worth_repeating(error: CloudcryptError) -> bool:
     return isinstance(error, Throttled | ProviderUnavailable)
 
 
-def is_throttled(error: CloudcryptError) -> bool:
-    """Say whether nothing was done, and another attempt may help."""
-    return isinstance(error, Throttled)
-
-
 @attrs.define
 class _Family:
     bucket: TokenBucket
@@ -40,6 +42,11 @@ class _Family:
     """Until when nothing is sent, in seconds of the clock: Azure said so."""
     last: Throttled | None = None
     """What Azure said when it throttled last."""
+
+    @property
+    def said(self) -> Answer | None:
+        """The answer of that."""
+        return None if self.last is None else self.last.answer
 
 
 class Api:
@@ -80,6 +87,7 @@ class Api:
             has_turn: whether it has been waited for the turn, by `wait_for_turn`.
 
         Raises:
+            Throttled: Azure says so, or has said so since the turn came; nothing was done.
             RequestError, ProviderError: see `cloudcrypt_azure._errors`.
             OperationCancelled: the caller cancelled.
         """
@@ -88,6 +96,8 @@ class Api:
         request = Request(call.action, self._provider, call.names, call.kind)
         if not has_turn:
             self._take(family, call.action, deadline)
+        if self._pause(family) > 0:
+            raise Throttled(call.action, answer=family.said)
         try:
             return call.send(self._client)
         except UNREADABLE as error:
@@ -102,12 +112,20 @@ class Api:
             lambda: self.once(call, deadline), deadline=deadline, is_safe=is_worth_repeating
         )
 
-    def unless_throttled(self, call: Call, deadline: Deadline) -> Reply:
-        """Send a request, again only while Azure throttles it; otherwise as `once`.
+    def if_true(self, call: Call, sight: Sight[object], deadline: Deadline) -> Reply:
+        """Send a request in its turn, if what it is about still is as it was seen.
 
-        `ProviderUnavailable` leaves open whether it was done.
+        Raises:
+            WrongVolumeState: it is not; nothing was sent.
+            Throttled: nothing was done; whoever asks again looks again.
+            ProviderUnavailable: that leaves open whether it was done.
+            RequestError, ProviderError: as `once`.
         """
-        return retrying(lambda: self.once(call, deadline), deadline=deadline, is_safe=is_throttled)
+        self.wait_for_turn(call, deadline)
+        if not sight.is_true():
+            name = next(iter(call.names.values()), call.kind)
+            raise WrongVolumeState(name, "changed meanwhile", call.action)
+        return self.once(call, deadline, has_turn=True)
 
     def pages(self, action: str, things: str, lists: Lists, deadline: Deadline) -> Iterator[Any]:
         """Yield what a list has, as JSON, page by page.
@@ -160,19 +178,21 @@ class Api:
             return self._families.setdefault(name, _Family(TokenBucket(self._clock)))
 
     def _take(self, family: _Family, action: str, deadline: Deadline) -> None:
-        answer = None if family.last is None else family.last.answer
-        pause = family.stopped - self._clock.monotonic()
-        if pause > deadline.remaining:
-            raise Throttled(action, answer=answer)
-        if pause > 0:
+        while (pause := self._pause(family)) > 0:  # others may be told to wait for longer
+            if pause > deadline.remaining:
+                raise Throttled(action, answer=family.said)
             deadline.sleep(pause)
         try:
             family.bucket.take(deadline)
         except Throttled as error:  # nothing was sent; Azure said why before
-            raise Throttled(action, answer=answer) from error
+            raise Throttled(action, answer=family.said) from error
+
+    def _pause(self, family: _Family) -> float:
+        return family.stopped - self._clock.monotonic()
 
     def _throttled(self, family: _Family, refusal: Throttled) -> None:
-        family.last = refusal
         family.bucket.throttled()
         pause = self._clock.monotonic() + (refusal.retry_after or 0.0)
-        family.stopped = max(family.stopped, pause)
+        with self._lock:
+            family.last = refusal
+            family.stopped = max(family.stopped, pause)

@@ -9,6 +9,9 @@ has written waits before it reads who the maker is, and whoever was slow to writ
 
 Let one host have read itself as the maker. Every PUT that comes later is by a host that looked when
 the disk was there already, or by one that was slow: no other host takes itself for the maker, too.
+
+A look may be older than it seems. So each disk has in its tags when its name was free, by Azure's
+clock, and who wrote to one that is older than that does not count either (`_tags.maker_of`).
 """
 
 from time import monotonic
@@ -58,9 +61,12 @@ class Stopwatch:
 def is_late(asked: Reference, record: DiskRecord) -> bool:
     """Say whether this host wrote so late that another one may have been told to be the maker.
 
-    What only the clock says is doubted: it was early enough if the disk was not that old.
+    What only the clock says is doubted: it was early enough if the disk was not that old. What
+    Azure says of both, when it made the disk and when it answered, is not; it says whole seconds.
     """
     made = record.created.timestamp()
+    if asked.answered is not None and asked.answered + 1 > made + CONTEST:
+        return True
     was_old = asked.time is not None and asked.time >= made + CONTEST
     return asked.is_late or (asked.is_slow and was_old)
 

@@ -32,24 +32,26 @@ from cloudcrypt_azure._contest import Stopwatch, is_late, is_open
 from cloudcrypt_azure._group import Group
 from cloudcrypt_azure._ids import Reference
 from cloudcrypt_azure._memory import Begun
-from cloudcrypt_azure._plans import Plans
+from cloudcrypt_azure._plans import Creation, Plans
 from cloudcrypt_azure._polling import Progress
 from cloudcrypt_azure._records import DiskRecord
 from cloudcrypt_azure._slots import existing_or_free
 from cloudcrypt_azure._volumes import to_volume
-from cloudcrypt_azure._waits import Missing, Still, absence, settled, until
+from cloudcrypt_azure._waits import FIRST, Missing, Still, absence, settled, until
 
 _KIND: Final = CreateVolume.__name__
-_FRESH: Final = 1.0
-"""Seconds after which a look is too old to write by."""
 
 
 @attrs.define
 class _Begin:
-    """One call of `Creations.begin`, and whether one of its PUTs was slow; see `_contest`."""
+    """One call of `Creations.begin`, and what became of its PUTs so far.
+
+    ``is_lost``: one of them was not answered. ``is_slow`` and ``is_late``: see `_contest`.
+    """
 
     intent: CreateVolume
     deadline: Deadline
+    is_lost: bool = False
     is_slow: bool = False
     is_late: bool = False
 
@@ -137,44 +139,65 @@ class Creations:
 
     def _attempt_alone(self, asked: _Begin) -> str | Still:
         intent, deadline = asked.intent, asked.deadline
-        looked = Stopwatch.start(self.group.clock)
         existing = self._existing(intent, deadline)
         if isinstance(existing, str):
-            creation = self.plans.creation(intent, deadline)
-            call = self.group.calls.put_disk(existing, creation.body, creation.names)
-            self.group.api.wait_for_turn(call, deadline)
-            if looked.seconds >= _FRESH:
-                looked = Stopwatch.start(self.group.clock)
-                if self.group.disks.named(existing, deadline) is not None:
-                    return Still("created meanwhile")
-            return self._put(existing, call, looked, asked)
+            return self._create(existing, self.plans.creation(intent, deadline), asked)
         if existing.is_going:
             refusal = WrongVolumeState(intent.name, existing.state, "creation")
             return Still(existing.state, refusal)
         return self._same(existing, asked)
 
+    def _create(self, azure_name: str, creation: Creation, asked: _Begin) -> str | Still:
+        """Write to a name that nothing has, as two looks say, the second when it can be written."""
+        deadline, put = asked.deadline, self.group.calls.put_disk
+        deadline.sleep(FIRST)
+        self.group.api.wait_for_turn(put(azure_name, creation.body, creation.names), deadline)
+        looked = Stopwatch.start(self.group.clock)
+        record, at = self.group.disks.look(azure_name, deadline)
+        if record is not None:
+            return Still("created meanwhile")
+        return self._put(
+            azure_name, put(azure_name, creation.looked(at), creation.names), looked, asked
+        )
+
     def _put(self, azure_name: str, call: Call, looked: Stopwatch, asked: _Begin) -> str | Still:
         """Write to a name that nothing had a moment ago."""
-        intent = asked.intent
         try:
             reply = self.group.api.once(call, asked.deadline, has_turn=True)
         except (ProviderUnavailable, Throttled, WrongVolumeState) as error:
             if isinstance(error, ProviderUnavailable):  # the others say that nothing was done
                 asked.note(looked)
+                asked.is_lost = True
             return Still("not known to be created", error)  # or another one is at it: look
-        except NotFound as error:
-            raise _of_source(error, intent) from error
-        except (CloudRefused, RequestConflict, RequestRejected) as error:
-            # Somebody may have created it just now: what cannot be changed is then refused.
-            record = self.group.disks.named(azure_name, asked.deadline)
-            if record is None:
-                raise
-            raise RequestConflict(
-                intent.name, self.plans.differing(record, intent), answer=error.answer
-            ) from error
+        except (RequestError, ProviderError) as error:
+            return self._refused(error, azure_name, asked)
         asked.note(looked)
         operation = self.group.operation(reply.operation)
-        return self._keep(Reference(azure_name, operation=operation), asked)
+        return self._keep(Reference(azure_name, None, operation, answered=reply.date), asked)
+
+    def _refused(
+        self, error: RequestError | ProviderError, azure_name: str, asked: _Begin
+    ) -> Still:
+        """Say what a refusal means: that nothing was created, unless an earlier request did it."""
+        intent, deadline = asked.intent, asked.deadline
+        if asked.is_lost:
+
+            def look() -> DiskRecord | None:
+                found = self._existing(intent, deadline)
+                return found if isinstance(found, DiskRecord) else None
+
+            if settled(look, deadline, "creation", intent.name, cause=error) is not None:
+                return Still("created by a request that was answered to nobody")
+        if isinstance(error, NotFound):
+            raise _of_source(error, intent) from error
+        if isinstance(error, CloudRefused | RequestConflict | RequestRejected):
+            # Somebody may have created it just now: what cannot be changed is then refused.
+            record = self.group.disks.named(azure_name, deadline)
+            if record is not None:
+                raise RequestConflict(
+                    intent.name, self.plans.differing(record, intent), answer=error.answer
+                ) from error
+        raise error
 
     def _same(self, existing: DiskRecord, asked: _Begin) -> str:
         differing = self.plans.differing(existing, asked.intent)

@@ -9,6 +9,7 @@ from cloudcrypt.errors import (
     NotFound,
     OperationFailed,
     ProviderUnavailable,
+    Throttled,
     VolumeInUse,
     WrongVolumeState,
 )
@@ -20,7 +21,8 @@ from cloudcrypt_azure._ids import Reference
 from cloudcrypt_azure._memory import Begun
 from cloudcrypt_azure._records import DiskRecord, SnapshotRecord
 from cloudcrypt_azure._shelf import Record, Shelf
-from cloudcrypt_azure._waits import Still, absence, settled, until
+from cloudcrypt_azure._sight import Sight
+from cloudcrypt_azure._waits import GRACE, Still, absence, settled, until
 
 
 class _Deletable(Record, Protocol):
@@ -55,13 +57,14 @@ class _Going(Generic[R]):
         """Let Azure delete it, unless it is gone or going; return the reference."""
 
         def attempt() -> str | Still:
-            record = self.shelf.unique(self.unique, deadline)
+            sight = self.group.sight(lambda: self.shelf.unique(self.unique, deadline))
+            record = sight.seen
             if record is None:
                 return self._known(token, None)
             if record.is_going:
                 return self._known(token, record)
             check(record)
-            return self._delete(record, token, deadline)
+            return self._delete(record, sight, token, deadline)
 
         return until(attempt, deadline, "deletion", self.what)
 
@@ -78,15 +81,17 @@ class _Going(Generic[R]):
         """Wait until it is gone."""
         asked = self.group.referred(reference, self.unique)
         progress = self.group.progress(asked, "deletion", {self.kind: self.what})
-        missing = absence(self.group.clock)
+        missing, was_going = absence(self.group.clock), False
 
         def look() -> Still | None:
+            nonlocal was_going
             state = progress.look(deadline)
             if state is not None:
                 return Still(state)
             record = self.shelf.unique(self.unique, deadline)
             if record is None:
-                return None
+                return None if was_going or self._is_away(asked) else Still("not shown")
+            was_going = was_going or record.is_going
             if progress.failure is not None:
                 raise progress.failure
             if not record.is_going and missing.is_over():
@@ -96,13 +101,15 @@ class _Going(Generic[R]):
 
         until(look, deadline, "deletion", self.what)
 
-    def _delete(self, record: R, token: str, deadline: Deadline) -> str | Still:
+    def _delete(
+        self, record: R, sight: Sight[object], token: str, deadline: Deadline
+    ) -> str | Still:
         call = self.call(record.name, {"volume": self.what, self.kind: self.what})
         try:
-            reply = self.group.api.unless_throttled(call, deadline)
+            reply = self.group.api.if_true(call, sight, deadline)
         except NotFound:
             return Still("gone, as Azure says")
-        except (ProviderUnavailable, WrongVolumeState) as error:
+        except (ProviderUnavailable, Throttled, WrongVolumeState) as error:
             return Still("not known to be deleted", error)
         operation = self.group.operation(reply.operation)
         reference = str(Reference(record.name, self.unique, operation))
@@ -114,7 +121,20 @@ class _Going(Generic[R]):
         begun = self.group.memory.recall(self.kind, token)
         if begun is not None and begun.unique == self.unique:
             return begun.reference
-        return str(Reference("gone" if record is None else record.name, self.unique))
+        if record is not None:
+            return str(Reference(record.name, self.unique))
+        is_sure = self.shelf.is_dead(self.unique)
+        now = None if is_sure else round(self.group.clock.now().timestamp(), 3)
+        return str(Reference("gone", self.unique, time=now))
+
+    def _is_away(self, asked: Reference) -> bool:
+        """Say whether what Azure does not show is deleted.
+
+        It may not show what is new, either. What nobody here has asked it to delete has to stay
+        away, from the first look on that did not show it.
+        """
+        since = asked.time
+        return since is None or self.group.clock.now().timestamp() - since >= GRACE
 
 
 @attrs.frozen

@@ -10,6 +10,7 @@ from cloudcrypt.errors import (
     NotFound,
     OperationFailed,
     ProviderUnavailable,
+    Throttled,
     WrongVolumeState,
 )
 from cloudcrypt.model import Volume
@@ -115,7 +116,8 @@ class Detachments:
         return until(look, deadline, "detachment", intent.volume_id)
 
     def _attempt(self, intent: DetachVolume, instance: Instance, deadline: Deadline) -> str | Still:
-        held = self._look(intent, instance, deadline)
+        sight = self.group.sight(lambda: self._look(intent, instance, deadline))
+        held = sight.seen
         if held.is_free:
             others = held.disk.holders
             if others and not held.disk.is_shared:
@@ -128,23 +130,23 @@ class Detachments:
             return Still(state, WrongVolumeState(intent.volume_id, state, "detachment"))
         if held.seat.is_leaving and not intent.force:
             return self._reference(held, None)
-        return self._detach(held, held.machine, held.seat, intent, instance, deadline)
+        names = {"volume": intent.volume_id, "instance": str(instance)}
+        target = Target(instance, held.machine, sight, names)
+        return self._detach(held, target, held.seat, intent, deadline)
 
     def _detach(
         self,
         held: _Held,
-        machine: MachineRecord,
+        target: Target,
         seat: Seat,
         intent: DetachVolume,
-        instance: Instance,
         deadline: Deadline,
     ) -> str | Still:
-        target = Target(instance, machine, {"volume": intent.volume_id, "instance": str(instance)})
         try:
             reply = self.machines.detach(
                 target, held.disk, seat, force=intent.force, deadline=deadline
             )
-        except (NotFound, WrongVolumeState, ProviderUnavailable) as error:
+        except (NotFound, WrongVolumeState, ProviderUnavailable, Throttled) as error:
             return Still("not known to be detached", error)  # it may be, or the instance is gone
         return self._reference(held, self.group.operation(reply.operation))
 

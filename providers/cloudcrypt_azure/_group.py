@@ -1,7 +1,7 @@
 """What all operations share: one resource group of Azure, as one owner sees it."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, TypeVar
 
 from azure.core.paging import ItemPaged
@@ -20,9 +20,11 @@ from cloudcrypt_azure._memory import Memory
 from cloudcrypt_azure._polling import Progress
 from cloudcrypt_azure._records import DiskRecord, MachineRecord, SnapshotRecord
 from cloudcrypt_azure._shelf import Kind, Shelf
+from cloudcrypt_azure._sight import Sight
 
 I_contra = TypeVar("I_contra", contravariant=True)
 T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
 
 _MOST_DISKS: Final = "MaxDataDiskCount"
 """What the SKU of a machine calls the number of its data disks (ResourceSkus)."""
@@ -100,6 +102,10 @@ class Group:
                 raise
             return None  # with its group, an instance is gone, too
         return MachineRecord.of(reply.body, reply.headers.get("etag"))
+
+    def sight(self, look: Callable[[], T]) -> Sight[T]:
+        """Look at what something is about to be asked for; see `Api.if_true`."""
+        return Sight[T].of(look, self.clock)
 
     def referred(self, reference: str, unique: str | None = None) -> Reference:
         """Return what a handle refers to; see `Reference.parse`."""

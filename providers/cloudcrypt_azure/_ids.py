@@ -135,14 +135,16 @@ class Reference:
 
     ``name`` is that of a disk or snapshot on Azure, ``unique`` its ``uniqueId`` where it is known,
     ``operation`` the URL of Azure's operation, ``time`` in seconds since 1970 when it was asked
-    for, ``lun`` the logical unit number that was asked for; ``is_slow`` and ``is_late`` say of a
-    disk that its maker may be another one, see `cloudcrypt_azure._contest`.
+    for, ``answered`` the same by Azure's clock, ``lun`` the logical unit number that was asked for;
+    ``is_slow`` and ``is_late`` say of a disk that its maker may be another one, see
+    `cloudcrypt_azure._contest`.
     """
 
     name: str
     unique: str | None = None
     operation: str | None = None
     time: float | None = None
+    answered: float | None = None
     lun: int | None = None
     is_slow: bool = False
     is_late: bool = False
@@ -176,12 +178,17 @@ class Reference:
 
 
 def _is_reference(reference: Reference, endpoint: Endpoint) -> bool:
-    unique, operation, time = reference.unique, reference.operation, reference.time
+    unique, operation = reference.unique, reference.operation
     return (
         _RESOURCE.fullmatch(reference.name) is not None
         and (unique is None or re.fullmatch(_GUID, unique) is not None)
         and (operation is None or endpoint.is_operation(operation))
-        and (time is None or (type(time) in {int, float} and math.isfinite(time)))
+        and _is_time(reference.time)
+        and _is_time(reference.answered)
         and (reference.lun is None or type(reference.lun) is int)
         and {type(reference.is_slow), type(reference.is_late)} == {bool}
     )
+
+
+def _is_time(time: float | None) -> bool:
+    return time is None or (type(time) in {int, float} and math.isfinite(time))

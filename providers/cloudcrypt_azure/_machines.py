@@ -19,6 +19,7 @@ from cloudcrypt_azure._answers import Reply
 from cloudcrypt_azure._client import Api
 from cloudcrypt_azure._instances import Instance
 from cloudcrypt_azure._records import DiskRecord, MachineRecord, Seat, Shown
+from cloudcrypt_azure._sight import Sight
 
 _UNWANTED: Final = frozenset({"diskIOPSReadWrite", "diskMBpsReadWrite"})
 """What Azure shows of a disk of a machine, and does not take back for all machines
@@ -30,10 +31,14 @@ _NOT_ENABLED: Final = re.compile(r"attach detach data disks api is not enabled",
 
 @attrs.frozen
 class Target:
-    """A machine, as it was read; ``names`` are what errors name."""
+    """A machine, as it was read; ``names`` are what errors name.
+
+    ``sight`` is what was seen of it and of the disk.
+    """
 
     instance: Instance
     record: MachineRecord
+    sight: Sight[object]
     names: Mapping[str, str]
 
 
@@ -49,6 +54,7 @@ class Machines:
         Nothing of it is cached on the host, and it survives the machine.
 
         Raises:
+            Throttled, WrongVolumeState: nothing was done, see `Api.if_true`.
             RequestError, ProviderError: see `cloudcrypt_azure._errors`.
         """
         added = {"diskId": disk.id, "lun": lun, "caching": "None", "deleteOption": "Detach"}
@@ -69,6 +75,7 @@ class Machines:
         """Ask Azure to detach a disk from where it is.
 
         Raises:
+            Throttled, WrongVolumeState: nothing was done, see `Api.if_true`.
             RequestError, ProviderError: see `cloudcrypt_azure._errors`.
         """
         option = {"detachOption": "ForceDetach"} if force else {}
@@ -88,7 +95,7 @@ class Machines:
     ) -> Reply:
         call = _calls.change_disks(target.instance, change, target.names)
         try:
-            return self.api.unless_throttled(call, deadline)
+            return self.api.if_true(call, target.sight, deadline)
         except CloudcryptError as error:
             if not _is_unknown(error):
                 raise
@@ -106,7 +113,7 @@ class Machines:
             ) from error
         body = {"properties": {"storageProfile": {"dataDisks": disks}}}
         call = _calls.patch_machine(target.instance, body, etag, target.names)
-        return self.api.unless_throttled(call, deadline)
+        return self.api.if_true(call, target.sight, deadline)
 
 
 def _kept(disk: Shown) -> Shown:

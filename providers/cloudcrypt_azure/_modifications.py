@@ -9,7 +9,12 @@ from typing import Final
 
 import attrs
 
-from cloudcrypt.errors import OperationFailed, ProviderUnavailable, WrongVolumeState
+from cloudcrypt.errors import (
+    OperationFailed,
+    ProviderUnavailable,
+    Throttled,
+    WrongVolumeState,
+)
 from cloudcrypt.model import Volume
 from cloudcrypt.spi import ModifyVolume, ResizeVolume
 from cloudcrypt.waiting import Deadline
@@ -54,7 +59,7 @@ class Target:
         """Return the names of what the volume has not."""
         missing = {
             "size": self.size is not None and record.size < self.size,
-            "kind": self.kind not in {None, record.kind},
+            "kind": not (self.kind is None or _types.is_same(self.kind, record.kind)),
             "iops": self.iops not in {None, record.iops},
             "throughput": self.throughput not in {None, record.throughput},
         }
@@ -145,7 +150,8 @@ class Modifications:
         return until(look, deadline, "modification", intent.volume_id)
 
     def _attempt(self, target: Target, intent: Change, deadline: Deadline) -> str | Still:
-        record = self.group.volume(intent.volume_id, deadline)
+        sight = self.group.sight(lambda: self.group.volume(intent.volume_id, deadline))
+        record = sight.seen
         _types.check_change(intent, record, intent.volume_id)
         missing = target.missing_in(record)
         if not missing:
@@ -156,8 +162,8 @@ class Modifications:
         names = {"volume": intent.volume_id}
         call = self.group.calls.patch_disk(record.name, target.body(missing), names)
         try:
-            reply = self.group.api.unless_throttled(call, deadline)
-        except (ProviderUnavailable, WrongVolumeState) as error:
+            reply = self.group.api.if_true(call, sight, deadline)
+        except (ProviderUnavailable, Throttled, WrongVolumeState) as error:
             return Still("not known to be changed", error)
         operation = self.group.operation(reply.operation)
         reference = str(Reference(record.name, record.unique, operation))

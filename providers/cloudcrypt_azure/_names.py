@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-_PLAIN: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}", re.ASCII)
+_PLAIN: Final = re.compile(r"[a-z0-9]([a-z0-9_-]{0,58}[a-z0-9_])?", re.ASCII)
 """Taken as it is. Azure allows 80 characters, and upper case, which it does not tell from lower
-case (naming rules of Microsoft.Compute/disks)."""
+case (naming rules of Microsoft.Compute/disks); a snapshot's name does not end with a hyphen."""
 _DERIVED: Final = re.compile(r"[a-z0-9_-]+-[0-9a-f]{16}", re.ASCII)
 _OTHER: Final = re.compile(r"[^a-z0-9_-]+", re.ASCII)
 _SLUG_MAX: Final = 60

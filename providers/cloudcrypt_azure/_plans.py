@@ -30,6 +30,11 @@ class Creation:
 
     body: Mapping[str, object]
     names: Mapping[str, str]
+    tags: Mapping[str, str]
+
+    def looked(self, at: float | None) -> Mapping[str, object]:
+        """Return the body of a volume whose name was free ``at`` a time; see `_tags.looked`."""
+        return {**self.body, "tags": _tags.looked(self.tags, at)}
 
 
 @attrs.frozen
@@ -100,17 +105,16 @@ class Plans:
         if intent.cloud_key is not None:
             properties["encryption"] = {"diskEncryptionSetId": self.key(intent.cloud_key)}
         source = None if origin is None else origin.source
+        tags = _tags.of_volume(intent, self.group.owner, source)
         body: dict[str, object] = {
             "location": location,
             "sku": {"name": kind},
-            "tags": _tags.of_volume(intent, self.group.owner, source),
             "properties": properties,
         }
         if zone is not None:
             body["zones"] = [zone]
-        return Creation(
-            body, {"volume": intent.name, "place": _text(location, zone), **_names(intent)}
-        )
+        names = {"volume": intent.name, "place": _text(location, zone), **_names(intent)}
+        return Creation(body, names, tags)
 
     def differing(self, volume: DiskRecord, intent: CreateVolume) -> tuple[str, ...]:
         """Return the fields in which ``volume`` is not what ``intent`` asks for, sorted.
@@ -127,7 +131,7 @@ class Plans:
             "size": volume.size == _types.whole(intent.size),
             "source": self._is_source(volume, intent),
             "place": intent.place is None or _text(*_place(intent.place)) == volume.place,
-            "kind": intent.kind in {None, volume.kind},
+            "kind": intent.kind is None or _types.is_same(intent.kind, volume.kind),
             "iops": intent.iops in {None, volume.iops},
             "throughput": asked in {None, volume.throughput},
             "cloud_key": key in {None, volume.key},
@@ -177,7 +181,8 @@ class Plans:
                 of = volume_of(self.group.ids, snapshot)
                 generation = _tags.generation_of(snapshot.tags)
                 source = Source(SNAPSHOT + snapshot.unique, of, generation)
-                return _Origin(source, snapshot.id, snapshot.location)
+                kind = _types.LARGE_SECTORS if snapshot.has_large_sectors else None
+                return _Origin(source, snapshot.id, snapshot.location, kind=kind)
             case FromVolume(volume_id, generation):
                 volume = self.group.volume(volume_id, deadline)
                 _check_size(intent, volume.size, volume_id)

@@ -21,6 +21,7 @@ MEGA: Final = 1_000_000
 LUNS: Final = 64
 """Logical unit numbers of one machine: 0 to 63 (VirtualMachine, DataDisk.lun)."""
 
+_LARGE: Final = 4096
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _IN_FLIGHT: Final = frozenset({"creating", "updating", "migrating"})
 
@@ -164,7 +165,8 @@ class DiskRecord:
 class SnapshotRecord:
     """A snapshot; ``source_unique`` is the ``uniqueId`` of the disk, ``size`` that of the disk.
 
-    ``id`` and ``path`` are as those of a disk.
+    ``id`` and ``path`` are as those of a disk; ``has_large_sectors`` says that its logical sectors
+    are of 4096 bytes, which only Ultra and Premium SSD v2 disks have.
     """
 
     name: str
@@ -179,6 +181,7 @@ class SnapshotRecord:
     tags: Mapping[str, str]
     source: str | None
     source_unique: str | None
+    has_large_sectors: bool
 
     @classmethod
     def of(cls, shown: Shown) -> Self:
@@ -198,6 +201,7 @@ class SnapshotRecord:
             tags=_tags(shown),
             source=_lower(creation, "sourceResourceId"),
             source_unique=_lower(creation, "sourceUniqueId"),
+            has_large_sectors=creation.get("logicalSectorSize") == _LARGE,
         )
 
     @property

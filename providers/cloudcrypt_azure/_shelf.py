@@ -14,6 +14,7 @@ import attrs
 
 from cloudcrypt.errors import NotFound
 from cloudcrypt.waiting import Deadline
+from cloudcrypt_azure._answers import date_of
 from cloudcrypt_azure._calls import Call
 from cloudcrypt_azure._client import Api, Lists
 from cloudcrypt_azure._records import Shown
@@ -80,21 +81,27 @@ class Shelf(Generic[R]):
         Raises:
             NotFound: there is no such resource group or subscription: that says nothing of it.
         """
+        return self.look(azure_name, deadline)[0]
+
+    def look(self, azure_name: str, deadline: Deadline) -> tuple[R | None, float | None]:
+        """Return the same as `named`; and if there is no such thing, when, by Azure's clock.
+
+        That is in seconds since 1970; None if Azure does not say it.
+        """
         call = self._kind.get(azure_name, {self._kind.name: azure_name})
         try:
             reply = self._api.again(call, deadline)
         except NotFound as error:
             if error.kind != self._kind.name:
                 raise
-            return None
-        return self._seen(self._kind.read(reply.body))
+            return None, date_of(error)
+        return self._seen(self._kind.read(reply.body)), None
 
     def unique(self, unique: str, deadline: Deadline) -> R | None:
         """Return what has this ``uniqueId``, or None if two looks agree that nothing has."""
         with self._lock:
-            known = None if unique in self._dead else self._known.get(unique)
-            is_dead = unique in self._dead
-        if is_dead:
+            known = self._known.get(unique)
+        if self.is_dead(unique):
             return None
         if known is not None:
             record = self.named(known.name, deadline)
@@ -109,6 +116,11 @@ class Shelf(Generic[R]):
             deadline.sleep(FIRST)
             record = self._listed(unique, deadline)
         return record
+
+    def is_dead(self, unique: str) -> bool:
+        """Say whether what has this ``uniqueId`` is gone for ever, as a look has shown."""
+        with self._lock:
+            return unique in self._dead
 
     def all(self, deadline: Deadline) -> Iterator[R]:
         """Yield everything in the resource group, whoever owns it, in Azure's order."""

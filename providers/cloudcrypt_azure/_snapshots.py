@@ -10,9 +10,12 @@ from cloudcrypt.errors import (
     InvalidRequest,
     NotFound,
     OperationFailed,
+    ProviderError,
     ProviderUnavailable,
     RequestConflict,
+    RequestError,
     RequestRejected,
+    Throttled,
     Vanished,
     WrongVolumeState,
 )
@@ -27,9 +30,18 @@ from cloudcrypt_azure._polling import Progress
 from cloudcrypt_azure._records import DiskRecord, SnapshotRecord
 from cloudcrypt_azure._slots import existing_or_free, in_use
 from cloudcrypt_azure._volumes import to_snapshot
-from cloudcrypt_azure._waits import Missing, Still, absence, settled, until
+from cloudcrypt_azure._waits import FIRST, Missing, Still, absence, settled, until
 
 _KIND: Final = CreateSnapshot.__name__
+
+
+@attrs.define
+class _Begin:
+    """One call of `Snapshots.begin`; ``is_lost``: one of its PUTs was not answered."""
+
+    intent: CreateSnapshot
+    deadline: Deadline
+    is_lost: bool = False
 
 
 @attrs.frozen
@@ -52,9 +64,8 @@ class Snapshots:
         begun = self.group.memory.recall(_KIND, intent.token)
         if begun is not None:
             return self._again(begun, intent, deadline)
-        return until(
-            lambda: self._attempt(intent, deadline), deadline, "snapshot", intent.volume_id
-        )
+        asked = _Begin(intent, deadline)
+        return until(lambda: self._attempt(asked), deadline, "snapshot", intent.volume_id)
 
     def find(self, intent: CreateSnapshot, deadline: Deadline) -> str | None:
         """Return the reference of the snapshot if Azure has it, else None."""
@@ -105,20 +116,24 @@ class Snapshots:
         else:
             named = in_use(self.group.snapshots, name, deadline)
             found = [one for one in named if isinstance(one, SnapshotRecord)]
-        ours = [one for one in found if _tags.is_of(one.tags, self.group.owner, name)]
+        shown = [one for one in found if one.unique]  # else Azure is about to take it
+        ours = [one for one in shown if _tags.is_of(one.tags, self.group.owner, name)]
         for record in sorted(ours, key=lambda record: record.created):
             yield to_snapshot(self.group.ids, record)
 
-    def _attempt(self, intent: CreateSnapshot, deadline: Deadline) -> str | Still:
-        with self.group.locks.hold(f"snapshot {intent.name}", deadline) as is_held:
+    def _attempt(self, asked: _Begin) -> str | Still:
+        name = f"snapshot {asked.intent.name}"
+        with self.group.locks.hold(name, asked.deadline) as is_held:
             if not is_held:
                 return Still("being taken by another caller of this process")
-            return self._attempt_alone(intent, deadline)
+            return self._attempt_alone(asked)
 
-    def _attempt_alone(self, intent: CreateSnapshot, deadline: Deadline) -> str | Still:
+    def _attempt_alone(self, asked: _Begin) -> str | Still:
+        intent, deadline = asked.intent, asked.deadline
         existing = self._existing(intent, deadline)
         if isinstance(existing, str):
-            return self._put(existing, intent, deadline)
+            deadline.sleep(FIRST)  # one look may be old; the second is that of `sight`
+            return self._put(existing, asked)
         if existing.is_going:
             refusal = WrongVolumeState(intent.volume_id, existing.state, "a snapshot")
             return Still(existing.state, refusal)
@@ -129,25 +144,51 @@ class Snapshots:
         begun = Begun(existing.name, str(Reference(existing.name, unique)), unique)
         return self.group.memory.keep(_KIND, intent.token, begun).reference
 
-    def _put(self, azure_name: str, intent: CreateSnapshot, deadline: Deadline) -> str | Still:
-        """Write to a name that nothing has, as far as anybody knows."""
-        disk = self.group.volume(intent.volume_id, deadline)
+    def _put(self, azure_name: str, asked: _Begin) -> str | Still:
+        """Write to a name that nothing has, as two looks say."""
+        intent, deadline = asked.intent, asked.deadline
+        sight = self.group.sight(
+            lambda: (
+                self.group.volume(intent.volume_id, deadline),
+                self.group.snapshots.named(azure_name, deadline),
+            )
+        )
+        disk, taken = sight.seen
+        if taken is not None:
+            return Still("taken meanwhile")
         names = {"volume": intent.volume_id, "snapshot": intent.name}
         call = self.group.calls.put_snapshot(azure_name, self._body(disk, intent), names)
         try:
-            reply = self.group.api.unless_throttled(call, deadline)
-        except (ProviderUnavailable, WrongVolumeState) as error:
+            reply = self.group.api.if_true(call, sight, deadline)
+        except (ProviderUnavailable, Throttled, WrongVolumeState) as error:
+            asked.is_lost = asked.is_lost or isinstance(error, ProviderUnavailable)
             return Still("not known to be taken", error)  # or another one is at it: look
-        except (CloudRefused, RequestConflict, RequestRejected) as error:
-            record = self.group.snapshots.named(azure_name, deadline)
-            if record is None:
-                raise
-            raise RequestConflict(
-                intent.name, self._differing(record, intent), answer=error.answer
-            ) from error
+        except (RequestError, ProviderError) as error:
+            return self._refused(error, azure_name, asked)
         reference = str(Reference(azure_name, operation=self.group.operation(reply.operation)))
         begun = Begun(azure_name, reference)
         return self.group.memory.keep(_KIND, intent.token, begun).reference
+
+    def _refused(
+        self, error: RequestError | ProviderError, azure_name: str, asked: _Begin
+    ) -> Still:
+        """Say what a refusal means: that nothing was taken, unless an earlier request did it."""
+        intent, deadline = asked.intent, asked.deadline
+        if asked.is_lost:
+
+            def look() -> SnapshotRecord | None:
+                found = self._existing(intent, deadline)
+                return found if isinstance(found, SnapshotRecord) else None
+
+            if settled(look, deadline, "snapshot", intent.name, cause=error) is not None:
+                return Still("taken by a request that was answered to nobody")
+        if isinstance(error, CloudRefused | RequestConflict | RequestRejected):
+            record = self.group.snapshots.named(azure_name, deadline)
+            if record is not None:
+                raise RequestConflict(
+                    intent.name, self._differing(record, intent), answer=error.answer
+                ) from error
+        raise error
 
     def _body(self, disk: DiskRecord, intent: CreateSnapshot) -> dict[str, object]:
         return {

@@ -7,6 +7,7 @@ the case of their keys (Azure Resource Manager, "Use tags to organize your Azure
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Final
 
 import attrs
@@ -23,7 +24,8 @@ TOKEN_TAG: Final = "cloudcrypt-token"  # noqa: S105 - the name of a tag
 SOURCE_TAG: Final = "cloudcrypt-source"
 """What a volume was made from, and what that was a copy of."""
 ASKED_TAG: Final = "cloudcrypt-asked"
-"""A digest of the labels that were asked for: others add tags of their own."""
+"""A digest of the labels that were asked for: others add tags of their own. And when Azure showed
+nothing of the name, see `maker_of`."""
 MAKER_TAG: Final = "cloudcrypt-maker"
 """Who asked for a volume first."""
 VOLUME_TAG: Final = "cloudcrypt-volume"
@@ -36,6 +38,8 @@ KEY_MAX: Final = 512
 VALUE_MAX: Final = 256
 _FORBIDDEN: Final = frozenset("<>%&\\?/")
 _RESERVED: Final = (PREFIX, "microsoft", "azure", "windows")
+_SKEW: Final = 1.0
+"""Seconds between two clocks of Azure, of what answers and of what makes disks, at most."""
 _OURS_MAX: Final = 6  # owner, name, token, source, asked and maker
 LABELS_MAX: Final = TAGS_MAX - _OURS_MAX
 
@@ -94,6 +98,24 @@ def of_volume(intent: CreateVolume, owner: str, source: Source | None) -> dict[s
         **({} if intent.maker is None else {MAKER_TAG: intent.maker}),
         **intent.labels,
     }
+
+
+def looked(tags: Mapping[str, str], at: float | None) -> dict[str, str]:
+    """Return the tags of a new volume whose name was free ``at`` a time, by Azure's clock."""
+    asked = tags[ASKED_TAG] if at is None else f"{tags[ASKED_TAG]} at={at:.0f}"
+    return {**tags, ASKED_TAG: asked}
+
+
+def maker_of(tags: Mapping[str, str], created: datetime) -> str | None:
+    """Return who asked for a volume first, if its tags prove it.
+
+    They are those of whoever wrote last. If that was by a look that was old, the volume is older
+    than the look: then its maker is unknown.
+    """
+    at = _facts(tag(tags, ASKED_TAG).split(" ")).get("at", "")
+    if not at.isdecimal() or created.timestamp() < int(at) - _SKEW:
+        return None
+    return tag(tags, MAKER_TAG) or None
 
 
 def check_volume(intent: CreateVolume) -> None:

@@ -6,6 +6,8 @@ the resource provider with the subscription by itself, and sleeps until that is 
 """
 
 import importlib.metadata
+import os
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 import requests
@@ -37,11 +39,27 @@ class Credential(TokenCredential, Protocol):
         ...
 
 
-def default_credential() -> Credential:
-    """Return the credential that azure-identity finds; nothing is asked before it is used."""
+_AUTHORITIES: Final[Mapping[AzureClouds, str]] = {
+    AzureClouds.AZURE_CHINA_CLOUD: "https://login.chinacloudapi.cn",
+    AzureClouds.AZURE_US_GOVERNMENT: "https://login.microsoftonline.us",
+}
+"""Who gives out the tokens of clouds that are not public (azure-identity, AzureAuthorityHosts)."""
+_AUTHORITY: Final = "AZURE_AUTHORITY_HOST"
+"""The variable of the environment by which azure-identity is told so. It wins."""
+
+
+def default_credential(endpoint: str) -> Credential:
+    """Return the credential that azure-identity finds; nothing is asked before it is used.
+
+    Its tokens are those of the cloud that ``endpoint`` is of: no other takes them.
+    """
     from azure.identity import DefaultAzureCredential  # noqa: PLC0415 - slow to import
 
-    return DefaultAzureCredential()
+    cloud = _cloud(endpoint)
+    authority = None if cloud is None else _AUTHORITIES.get(cloud)
+    if authority is None or os.environ.get(_AUTHORITY):
+        return DefaultAzureCredential()
+    return DefaultAzureCredential(authority=authority)
 
 
 def connect(
@@ -109,8 +127,14 @@ def _transport(*, uses_environment: bool) -> RequestsTransport:
 
 def _scope(endpoint: str) -> str:
     """Return what a token has to be for, to be taken by Azure Resource Manager at ``endpoint``."""
-    for cloud in AzureClouds:
-        known = get_arm_endpoints(cloud)
-        if known["resource_manager"].rstrip("/") == endpoint.rstrip("/").lower():
-            return str(known["credential_scopes"][0])
-    return f"{endpoint.rstrip('/')}/.default"
+    cloud = _cloud(endpoint)
+    if cloud is None:
+        return f"{endpoint.rstrip('/')}/.default"
+    return str(get_arm_endpoints(cloud)["credential_scopes"][0])
+
+
+def _cloud(endpoint: str) -> AzureClouds | None:
+    """Return the cloud that ``endpoint`` is of, if that is known."""
+    asked = endpoint.rstrip("/").lower()
+    clouds = ((cloud, get_arm_endpoints(cloud)["resource_manager"]) for cloud in AzureClouds)
+    return next((cloud for cloud, url in clouds if url.rstrip("/") == asked), None)

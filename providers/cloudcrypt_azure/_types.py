@@ -59,6 +59,11 @@ beyond 4 TiB" (Azure documentation, "Expand virtual hard disks")."""
 GROWS_FREELY: Final = frozenset({"PremiumV2_LRS", "UltraSSD_LRS"})
 """Types that `BOUNDARY` does not bind (the same)."""
 
+LARGE_SECTORS: Final = "PremiumV2_LRS"
+"""What a snapshot of a disk with sectors of 4096 bytes is restored as where the caller names no
+type: only Ultra and Premium SSD v2 disks have them (Azure documentation, "Deploy a Premium SSD
+v2")."""
+
 _BY_NAME: Final = {kind.name: kind for kind in TYPES}
 _log: Final = logging.getLogger("cloudcrypt_azure")
 
@@ -77,6 +82,11 @@ def whole(size: int) -> int:
 def megabytes(throughput: int) -> int:
     """Return bytes a second as what Azure counts in: megabytes a second, rounded up."""
     return round_up(throughput, MEGA) // MEGA
+
+
+def is_same(kind: str, other: str | None) -> bool:
+    """Say whether two names of types are one: Azure takes them in any case, and answers in its."""
+    return other is not None and kind.lower() == other.lower()
 
 
 def is_zonal(kind: str) -> bool:

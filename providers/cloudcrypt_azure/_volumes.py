@@ -42,7 +42,7 @@ def to_volume(ids: Ids, record: DiskRecord) -> Volume:
         cloud_key=record.key,
         multi_attach=record.is_shared,
         labels=_tags.labels_of(record.tags),
-        maker=_tags.tag(record.tags, _tags.MAKER_TAG) or None,
+        maker=_tags.maker_of(record.tags, record.created),
     )
 
 

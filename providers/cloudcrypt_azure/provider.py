@@ -89,8 +89,8 @@ class AzureProvider:
         )
         self._clock = clock
         self._url = str(place)
-        self._ours: Credential | None = None if credential else default_credential()
         where = Endpoint(endpoint or DEFAULT_ENDPOINT, place.subscription)
+        self._ours: Credential | None = None if credential else default_credential(where.url)
         client = connect(
             credential or cast("Credential", self._ours), place.subscription, where.url
         )
@@ -200,7 +200,8 @@ class AzureProvider:
             found = [*disks.all(until)]
         else:
             found = [one for one in in_use(disks, name, until) if isinstance(one, DiskRecord)]
-        ours = [one for one in found if _tags.is_of(one.tags, self._group.owner, name)]
+        shown = [one for one in found if one.unique]  # else Azure is about to create it
+        ours = [one for one in shown if _tags.is_of(one.tags, self._group.owner, name)]
         for record in sorted(ours, key=lambda record: record.created):
             yield to_volume(self._group.ids, record)
 

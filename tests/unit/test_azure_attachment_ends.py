@@ -190,6 +190,7 @@ def test_an_instance_that_failed_for_another_reason_keeps_what_its_host_has(
 def test_an_attachment_that_is_ended_meanwhile_is_told(
     provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
 ) -> None:
+    # The defence is `seat.is_leaving` in `Attachments._proven`.
     handle = provider.begin(AttachVolume("a", volume.id, instance))
     provider.resume(handle)
     fake_azure.hold_next(ATTACH)

@@ -203,7 +203,8 @@ def test_a_holder_that_azure_finds_in_the_operation_only_is_told_as_well(
 def test_a_volume_that_is_being_detached_elsewhere_is_waited_for(
     provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
 ) -> None:
-    # The late detachment: it must not take the disk from its new holder.
+    # The late detachment: it must not take the disk from its new holder, nor fail the attachment.
+    # The defence is `_is_leaving` in `Attachments._elsewhere`.
     attached(provider, volume, instance)
     provider.begin(DetachVolume("d", volume.id, instance))
     other = fake_azure.run_instance()
@@ -215,7 +216,8 @@ def test_a_volume_that_is_being_detached_elsewhere_is_waited_for(
 def test_a_volume_that_is_being_detached_here_is_waited_for(
     provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
 ) -> None:
-    # The defence is `is_leaving` in `Attachments._attempt`: what is toBeDetached is not attached.
+    # The late detachment. The defence is `is_leaving` in `Attachments._attempt`: what is
+    # toBeDetached does not count as attached.
     attached(provider, volume, instance)
     provider.begin(DetachVolume("d", volume.id, instance))
     attached(opened(fake_azure), volume, instance)
@@ -227,6 +229,7 @@ def test_a_volume_that_is_being_detached_here_is_waited_for(
 def test_a_volume_that_lingers_on_its_way_out_is_told(
     provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
 ) -> None:
+    # toBeDetached lingers. The defence is again `is_leaving` in `Attachments._attempt`.
     attached(provider, volume, instance)
     fake_azure.linger(unique(volume.id))
     provider.begin(DetachVolume("d", volume.id, instance))
@@ -246,12 +249,26 @@ def test_a_volume_that_lingers_on_its_way_out_is_told(
 def test_an_attachment_that_is_taken_away_is_not_waited_for_without_end(
     provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
 ) -> None:
+    # The disk that is ripped out. The defence is `seat is None` in `Attachments.resume`, which
+    # looks at the instance whatever the operation said.
     handle = provider.begin(AttachVolume("a", volume.id, instance))
     provider.resume(handle)
     fake_azure.rip_out(instance, unique(volume.id))
     with pytest.raises(NotFound) as caught:
         opened(fake_azure).resume(handle)
     assert caught.value.kind == "attachment"
+
+
+def test_a_disk_that_is_ripped_out_before_it_was_shown_is_not_told_as_attached(
+    provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
+) -> None:
+    # The defence is the same; and the disk alone, by a look that is old, is not believed.
+    handle = provider.begin(AttachVolume("a", volume.id, instance))
+    fake_azure.rip_out(instance, unique(volume.id))
+    fake_azure.faults.add(StaleRead(), on="disks.get")
+    with pytest.raises(NotFound):
+        provider.resume(handle)
+    assert attached(provider, volume, instance).instance == instance
 
 
 def test_a_disk_that_is_at_another_number_than_asked_for_is_refused(

@@ -93,7 +93,7 @@ def test_a_process_that_dies_after_the_request_is_followed_by_one_that_finds_the
     provider: AzureProvider, fake_azure: FakeAzure
 ) -> None:
     fake_azure.faults.add(ReplyLost(), on="disks.createOrUpdate", times=None)
-    fake_azure.faults.add(ServerError(503), on="disks.get", occurrence=3, times=None)
+    fake_azure.faults.add(ServerError(503), on="disks.get", occurrence=4, times=None)
     with pytest.raises(ProviderUnavailable):
         provider.begin(wanted(), deadline=within(fake_azure, 3))
     fake_azure.faults.clear()

@@ -123,6 +123,38 @@ def test_a_look_that_is_old_does_not_pass_for_gone(
     assert fake_azure.disks() == {}
 
 
+@pytest.mark.parametrize("things", ["disks", "snapshots"])
+def test_what_nobody_shows_has_to_stay_away_before_it_counts_as_deleted(
+    fake_azure: FakeAzure, snapshot: Snapshot, things: str
+) -> None:
+    """Looks that stay old for seconds: a deletion that was never asked for is not told as done.
+
+    The defence is `_is_away` in `_deletions._Going.resume`.
+    """
+    volume = created(opened(fake_azure), "new")
+    new = perform(opened(fake_azure), CreateSnapshot("new", snapshot.volume_id, "new"))
+    make = {"disks": DeleteVolume("d", volume.id), "snapshots": DeleteSnapshot("d", new.id)}
+    process = opened(fake_azure)
+    fake_azure.faults.add(StaleRead(3), on=f"{things}.listByResourceGroup", times=6)
+    with pytest.raises(OperationFailed):
+        perform(process, make[things])
+    perform(process, make[things])
+    left = fake_azure.disks() if things == "disks" else fake_azure.snapshots()
+    assert len(left) == 1
+
+
+def test_what_is_known_to_be_gone_is_not_waited_for(
+    provider: AzureProvider, fake_azure: FakeAzure, volume: Volume
+) -> None:
+    perform(provider, DeleteVolume("d", volume.id))
+    created(provider, token="another one")
+    with pytest.raises(NotFound):
+        provider.get(volume.id)  # the name has another one
+    began = fake_azure.clock.monotonic()
+    perform(provider, DeleteVolume("again", volume.id))
+    assert fake_azure.clock.monotonic() == began
+
+
 def test_a_volume_that_is_attached_is_not_deleted(
     provider: AzureProvider, fake_azure: FakeAzure, volume: Volume
 ) -> None:

@@ -257,3 +257,21 @@ def test_threads_look_at_the_same_things(provider: AzureProvider, fake_azure: Fa
     seen = together([lambda id_=volume.id: other.get(id_) for volume in volumes])  # type: ignore[misc]
     assert seen == volumes
     assert unique(volumes[0].id) in fake_azure.disks()
+
+
+def test_what_azure_has_no_id_for_yet_is_not_listed(
+    fake_azure: FakeAzure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = opened(fake_azure)
+    volume = created(provider, "old")
+    created(provider, "new")
+    read = DiskRecord.of
+
+    def without_id(shown: Any) -> DiskRecord:
+        record = read(shown)
+        return attrs.evolve(record, unique="") if record.name == "new" else record
+
+    kind = attrs.evolve(provider._group.disks._kind, read=without_id)
+    monkeypatch.setattr(provider._group.disks, "_kind", kind)
+    assert list(provider.list()) == [volume]
+    assert list(provider.list(name="new")) == []

@@ -87,15 +87,16 @@ def test_a_disk_that_another_writer_attaches_meanwhile_is_not_lost(
     # The lost update. The defence is If-Match in cloudcrypt_azure._calls.patch_machine.
     fake_azure.withdraw_attach_detach()
     theirs = created(provider, "theirs")
-    fake_azure.attach_meanwhile(instance, unique(theirs.id))
-    assert attached(provider, volume, instance).identity == AzureLun(1, "data")
-    assert luns(fake_azure, instance) == {0: "theirs", 1: "data"}
+    fake_azure.attach_meanwhile(instance, unique(theirs.id), 5)
+    assert attached(provider, volume, instance).identity == AzureLun(0, "data")
+    assert luns(fake_azure, instance) == {0: "data", 5: "theirs"}
     assert fake_azure.requests.count(PATCH) == 2
 
 
 def test_a_disk_that_another_writer_attaches_while_we_detach_is_not_lost(
     provider: AzureProvider, fake_azure: FakeAzure, instance: str, volume: Volume
 ) -> None:
+    # The defence is the same.
     fake_azure.withdraw_attach_detach()
     theirs = created(provider, "theirs")
     attached(provider, volume, instance)

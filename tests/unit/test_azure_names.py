@@ -27,6 +27,8 @@ def test_a_plain_name_is_what_azure_calls_it(name: str) -> None:
         "größe",
         "-data",
         "_data",
+        "data-",
+        "-",
         "a" * 61,
         "a" * 300,
         "...",
@@ -54,6 +56,13 @@ def test_later_names_are_for_attempts_and_do_not_meet_either() -> None:
     assert len(set(many)) == 10
     assert all(TAKEN.fullmatch(name) for name in many)
     assert list(itertools.islice(azure_names("data"), 5)) == many[:5]
+
+
+def test_a_name_that_no_snapshot_may_have_is_derived(fake_azure: FakeAzure) -> None:
+    provider = opened(fake_azure)
+    taken = perform(provider, CreateSnapshot("t", created(provider, "data-").id, "data-"))
+    assert taken.name == "data-"
+    assert not any(one.name.endswith("-") for one in fake_azure.snapshots().values())
 
 
 def test_names_that_azure_would_take_for_one_are_two_volumes(fake_azure: FakeAzure) -> None:

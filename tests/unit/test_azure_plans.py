@@ -15,6 +15,7 @@ from cloudcrypt.errors import (
 from cloudcrypt.sizes import GIB
 from cloudcrypt.spi import (
     FromVolume,
+    ModifyVolume,
     perform,
 )
 from cloudcrypt_azure import AzureProvider
@@ -167,6 +168,15 @@ def test_all_fields_that_differ_are_named(provider: AzureProvider) -> None:
 def test_what_the_intent_leaves_open_does_not_differ(provider: AzureProvider) -> None:
     volume = created(provider, kind="PremiumV2_LRS", size=20 * GIB, iops=4000, place="westeurope/2")
     assert created(provider, size=20 * GIB, token="other") == volume
+
+
+def test_the_case_of_a_type_does_not_matter(provider: AzureProvider, fake_azure: FakeAzure) -> None:
+    volume = created(provider, kind="premium_lrs")
+    assert volume.kind == "Premium_LRS"
+    assert created(provider, kind="PREMIUM_LRS") == volume
+    changes = fake_azure.requests.count("disks.update")
+    assert perform(provider, ModifyVolume("m", volume.id, None, "premium_LRS")) == volume
+    assert fake_azure.requests.count("disks.update") == changes
 
 
 def test_a_maker_makes_the_intent_no_other_and_the_first_one_is_kept(

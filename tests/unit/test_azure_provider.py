@@ -66,7 +66,11 @@ def test_closing_twice_is_closing_once_and_the_callers_credential_stays(
 
 def test_a_credential_of_our_own_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     credential = Broken(ValueError())
-    monkeypatch.setattr("cloudcrypt_azure.provider.default_credential", lambda: credential)
+
+    def ours(_endpoint: str) -> Broken:
+        return credential
+
+    monkeypatch.setattr("cloudcrypt_azure.provider.default_credential", ours)
     provider = AzureProvider("00000000-0000-4000-8000-000000000001", "group")
     provider.close()
     assert credential.closed == 1
@@ -77,6 +81,33 @@ def test_by_default_azure_identity_finds_the_credential() -> None:
     assert type(provider._ours).__name__ == "DefaultAzureCredential"
     assert any(type(each).__name__.startswith("ARMChallenge") for each in policies(provider))
     provider.close()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "variable", "authority"),
+    [
+        ("https://management.azure.com", None, None),
+        ("https://management.usgovcloudapi.net", None, "https://login.microsoftonline.us"),
+        ("https://management.chinacloudapi.cn/", None, "https://login.chinacloudapi.cn"),
+        ("https://management.usgovcloudapi.net", "https://login.private.example", None),
+        ("https://private.example/arm", None, None),
+    ],
+)
+def test_tokens_come_from_the_cloud_that_is_asked(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str, variable: str | None, authority: str | None
+) -> None:
+    asked: list[dict[str, str]] = []
+
+    def credential(**options: str) -> Broken:
+        asked.append(options)
+        return Broken(ValueError())
+
+    monkeypatch.setattr("azure.identity.DefaultAzureCredential", credential)
+    monkeypatch.delenv("AZURE_AUTHORITY_HOST", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("AZURE_AUTHORITY_HOST", variable)
+    AzureProvider("00000000-0000-4000-8000-000000000001", "group", endpoint=endpoint).close()
+    assert asked == [{} if authority is None else {"authority": authority}]
 
 
 def test_capabilities_are_those_of_the_documents(provider: AzureProvider) -> None:

@@ -9,6 +9,7 @@ from cloudcrypt.errors import (
     InvalidRequest,
     NotFound,
     RequestConflict,
+    RequestRejected,
     WrongVolumeState,
 )
 from cloudcrypt.model import Blank, ClonedFrom, RestoredFrom
@@ -64,6 +65,18 @@ def test_a_restored_volume_says_what_it_was_taken_of(
     assert restored.origin == RestoredFrom(volume.id, 7)
     perform(provider, DeleteSnapshot("d", snapshot.id))
     assert opened(fake_azure).get(restored.id).origin == RestoredFrom(volume.id, 7)
+
+
+@pytest.mark.parametrize("kind", ["PremiumV2_LRS", "UltraSSD_LRS"])
+def test_a_snapshot_of_large_sectors_is_restored_as_a_type_that_has_them(
+    provider: AzureProvider, kind: str
+) -> None:
+    volume = created(provider, kind=kind, size=4 * GIB)
+    snapshot = perform(provider, CreateSnapshot("t", volume.id, "snap"))
+    source = FromSnapshot(snapshot.id)
+    assert created(provider, "one", source=source, size=4 * GIB).kind == "PremiumV2_LRS"
+    with pytest.raises(RequestRejected):
+        created(provider, "two", source=source, size=4 * GIB, kind="StandardSSD_LRS")
 
 
 def test_a_clone_is_like_its_source(provider: AzureProvider) -> None:

@@ -12,7 +12,14 @@ from cloudcrypt.integrity.geometry import SECTORS_PER_RUN
 from cloudcrypt.ledger import Record, State
 from cloudcrypt.model import KeyPolicy, Mode
 from cloudcrypt.sizes import GIB, MIB, TIB
-from cloudcrypt.stage.blank import EDGE, PROBES, READ_ALL, _samples, require_blank_payload
+from cloudcrypt.stage.blank import (
+    EDGE,
+    PROBES,
+    READ_ALL,
+    _samples,
+    require_blank,
+    require_blank_payload,
+)
 from cloudcrypt_testing.disks import MemoryDisk
 
 SECTOR = 4096
@@ -52,3 +59,19 @@ def test_the_ends_of_a_large_payload_with_integrity_count(at: str) -> None:
     disk.write(geometry.data_offset(sector) + SECTOR - 1, b"x")
     with pytest.raises(DeviceNotBlank):
         require_blank_payload(disk, record)
+
+
+@pytest.mark.parametrize("tail", [4 * SECTOR, EDGE, 3 * EDGE, 300 * MIB])
+def test_of_a_large_device_only_what_follows_the_start_counts(tail: int) -> None:
+    """As in the growth of a volume with integrity, whose payload is before the tail."""
+    disk = MemoryDisk(400 * MIB)
+    start = disk.size - tail
+    for used in range(17 * MIB, start, MIB):
+        disk.write(used, b"payload")
+    disk.write(start - 1, b"x")
+    require_blank(disk, start=start)
+    for at in (start, disk.size - 1):
+        disk.write(at, b"x")
+        with pytest.raises(DeviceNotBlank):
+            require_blank(disk, start=start)
+        disk.write(at, b"\0")

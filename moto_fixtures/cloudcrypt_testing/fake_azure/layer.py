@@ -2,6 +2,7 @@
 
 import json
 import math
+from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
 from cloudcrypt_testing.fake_azure import dispatch, errors, routes
@@ -46,11 +47,11 @@ class ArmLayer(Layer[Incoming]):
     def refusal(self, incoming: Incoming, fault: Refused | Throttled | ServerError) -> Answer:
         """Return an error that has nothing to do with what was asked for."""
         error = self._error(fault)
-        return _answer(incoming, Reply.refusal(error))
+        return self._answer(incoming, Reply.refusal(error))
 
     def answer(self, incoming: Incoming, stale: int) -> Answer:
         """Answer."""
-        return _answer(incoming, dispatch.answer(self.cloud, incoming, stale))
+        return self._answer(incoming, dispatch.answer(self.cloud, incoming, stale))
 
     def _error(self, fault: Refused | Throttled | ServerError) -> ArmError:
         match fault:
@@ -61,17 +62,17 @@ class ArmLayer(Layer[Incoming]):
             case Refused(code, message, status):
                 return ArmError(status, code, message)
 
-
-def _answer(incoming: Incoming, reply: Reply) -> Answer:
-    headers = [
-        *reply.headers,
-        ("Cache-Control", "no-cache"),
-        ("x-ms-request-id", new_guid()),
-        ("x-ms-correlation-request-id", new_guid()),
-    ]
-    if incoming.client_request_id is not None:
-        headers.append(("x-ms-client-request-id", incoming.client_request_id))
-    if reply.document is None:
-        return Answer(reply.status, headers, b"")
-    headers.append(("Content-Type", "application/json; charset=utf-8"))
-    return Answer(reply.status, headers, json.dumps(reply.document).encode())
+    def _answer(self, incoming: Incoming, reply: Reply) -> Answer:
+        headers = [
+            *reply.headers,
+            ("Date", format_datetime(self.clock.now(), usegmt=True)),
+            ("Cache-Control", "no-cache"),
+            ("x-ms-request-id", new_guid()),
+            ("x-ms-correlation-request-id", new_guid()),
+        ]
+        if incoming.client_request_id is not None:
+            headers.append(("x-ms-client-request-id", incoming.client_request_id))
+        if reply.document is None:
+            return Answer(reply.status, headers, b"")
+        headers.append(("Content-Type", "application/json; charset=utf-8"))
+        return Answer(reply.status, headers, json.dumps(reply.document).encode())

@@ -80,11 +80,18 @@ class _Handler(WSGIRequestHandler):
 
     def _write(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
         code, _, reason = status.partition(" ")
-        self.send_response(int(code), reason)
+        given = {name.lower() for name, _ in headers}
+        usual = {
+            "Server": self.version_string(),
+            "Date": self.date_time_string(),  # unless a cloud has a clock of its own
+            "Content-Length": str(len(body)),
+        }
+        self.send_response_only(int(code), reason)
         for name, value in headers:
             self.send_header(name, value)
-        if "content-length" not in {name.lower() for name, _ in headers}:
-            self.send_header("Content-Length", str(len(body)))
+        for name, value in usual.items():
+            if name.lower() not in given:
+                self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
