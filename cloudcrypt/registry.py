@@ -10,12 +10,13 @@ cloudcrypt:
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import attrs
 
-from cloudcrypt.errors import HostUnready, InvalidRequest, UnknownProvider
+from cloudcrypt.errors import InvalidRequest, UnknownProvider
+from cloudcrypt.plugins import installed, needing, scheme_of
 from cloudcrypt.spi import VolumeProvider
 
 GROUP = "cloudcrypt.providers"
@@ -42,7 +43,7 @@ def providers(adapters: Mapping[str, EntryPoint] | None = None) -> tuple[str, ..
     Args:
         adapters: entry points by scheme; those of the installed packages if it is None.
     """
-    return tuple(sorted(_installed() if adapters is None else adapters))
+    return tuple(sorted(installed(GROUP) if adapters is None else adapters))
 
 
 def open_provider(url: str, *, adapters: Mapping[str, EntryPoint] | None = None) -> VolumeProvider:
@@ -57,23 +58,20 @@ def open_provider(url: str, *, adapters: Mapping[str, EntryPoint] | None = None)
         HostUnready: the adapter needs a package that is not installed.
         RequestError, ProviderError: as the adapter finds.
     """
-    known = _installed() if adapters is None else adapters
+    known = installed(GROUP) if adapters is None else adapters
     if not url.isprintable():
         raise InvalidRequest("provider", url, "a URL of printable characters")
-    scheme, separator, _ = url.partition("://")
-    if not separator or scheme not in known:
+    scheme = scheme_of(url)
+    if scheme not in known:
         raise UnknownProvider(url, providers(known))
-    try:
+    with needing(f"the provider {scheme!r}", scheme):
         provider: VolumeProvider = known[scheme].load().from_url(url)
-    except ImportError as error:
-        what = f"a package that the provider {scheme!r} needs ({error})"
-        raise HostUnready(what, f'pip install "cloudcrypt[{scheme}]"') from error
     return provider
 
 
 def offline_clouds() -> tuple[str, ...]:
     """Return the names of the clouds that can be simulated here, sorted."""
-    return tuple(sorted(_installed(OFFLINE_GROUP)))
+    return tuple(sorted(installed(OFFLINE_GROUP)))
 
 
 def open_offline(
@@ -90,16 +88,9 @@ def open_offline(
         UnknownProvider: no such cloud is simulated.
         HostUnready: the simulation needs a package that is not installed.
     """
-    known = _installed(OFFLINE_GROUP) if clouds is None else clouds
+    known = installed(OFFLINE_GROUP) if clouds is None else clouds
     if name not in known:
         raise UnknownProvider(name, tuple(sorted(known)))
-    try:
+    with needing(f"the offline cloud {name!r}", f"{name},testing"):
         opened: AbstractContextManager[OfflineCloud] = known[name].load()(folder)
-    except ImportError as error:
-        what = f"a package that the offline cloud {name!r} needs ({error})"
-        raise HostUnready(what, f'pip install "cloudcrypt[{name},testing]"') from error
     return opened
-
-
-def _installed(group: str = GROUP) -> Mapping[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=group)}

@@ -10,8 +10,10 @@ import click
 from cloudcrypt.cli.demo import demo
 from cloudcrypt.cli.doctor import doctor
 from cloudcrypt.cli.journal import journal
+from cloudcrypt.cli.keyservice import keyservice
 from cloudcrypt.cli.ledger import ledger
 from cloudcrypt.cli.luks import luks
+from cloudcrypt.cli.node import COMMANDS
 from cloudcrypt.cli.output import Group
 from cloudcrypt.cli.volume import volume
 
@@ -29,5 +31,7 @@ def main() -> None:
     """
 
 
-for _command in (demo, doctor, journal, ledger, luks, volume):
+for _command in COMMANDS:
+    volume.add_command(_command)
+for _command in (demo, doctor, journal, keyservice, ledger, luks, volume):
     main.add_command(_command)

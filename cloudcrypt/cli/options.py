@@ -3,7 +3,7 @@
 import functools
 import resource
 from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import attrs
@@ -12,7 +12,7 @@ import click
 from cloudcrypt.cli.output import json_option
 from cloudcrypt.disk import FileDisk
 from cloudcrypt.errors import InvalidRequest
-from cloudcrypt.keys import MasterSecret, MasterSecretKeyService
+from cloudcrypt.keys import KeyService, LocalKeyService, MasterSecret, open_key_service
 from cloudcrypt.ledger import SqliteLedger
 from cloudcrypt.mapper import UserspaceMapper, UserspaceMapping
 from cloudcrypt.model import (
@@ -76,12 +76,21 @@ journal_sections_option = click.option(
 
 volume_id_option = click.option("--volume-id", required=True, help="What the volume is known as.")
 
-master_secret_option = click.option(
-    "--master-secret",
-    "master_secret_path",
-    required=True,
-    metavar="FILE",
-    help='File with {"key": BASE64, "salt": BASE64} or a kms://cluster-kms URI.',
+keys_options = compose(
+    click.option(
+        "--master-secret",
+        "master_secret_path",
+        metavar="FILE",
+        help='File with {"key": BASE64, "salt": BASE64} or a kms://cluster-kms URI.',
+    ),
+    click.option(
+        "--key-service",
+        "key_service_url",
+        envvar="CLOUDCRYPT_KEY_SERVICE",
+        show_envvar=True,
+        metavar="URL",
+        help="Instead: constellation://HOST:PORT?..., or file://FILE, which may hold another URL.",
+    ),
 )
 
 
@@ -134,7 +143,8 @@ def image_command(*, creates: bool = False) -> Decorator:
             *,
             image: Path,
             volume_id: str,
-            master_secret_path: str,
+            master_secret_path: str | None,
+            key_service_url: str | None,
             policy: str,
             integrity: bool,
             ledger_path: str | None,
@@ -153,7 +163,8 @@ def image_command(*, creates: bool = False) -> Decorator:
                 rule = "absent: volumes of policy constellation have no generations"
                 raise InvalidRequest("--generation", generation, rule)
             ledger = None if ledger_path is None else open_ledger(ledger_path, creates=creates)
-            with node(known, image, master_secret_path, ledger) as here:
+            keys = key_service(master_secret_path, key_service_url)
+            with node(known, image, keys, ledger) as here:
                 command(here, **own)
 
         return compose(*_common_options(creates=creates))(run)
@@ -170,7 +181,7 @@ def _common_options(*, creates: bool) -> list[Decorator]:
     return [
         click.argument("image", type=click.Path(path_type=Path, readable=False)),
         volume_id_option,
-        master_secret_option,
+        keys_options,
         policy_option,
         click.option("--integrity", is_flag=True, help="The volume has integrity."),
         *([] if creates else [generation, journal_sections_option]),
@@ -186,32 +197,42 @@ def open_ledger(path: str, *, creates: bool = False) -> SqliteLedger:
         InvalidRequest: there is none.
     """
     if not creates and not Path(path).is_file():
-        rule = "a ledger that exists; 'luks format' starts one"
+        rule = "a ledger that exists; 'luks format' and 'volume open --new' start one"
         raise InvalidRequest("--ledger", path, rule)
     return SqliteLedger(path)
 
 
 @contextmanager
 def node(
-    known: Known, image: Path, master_secret_path: str, kept: SqliteLedger | None
+    known: Known,
+    image: Path,
+    keys: AbstractContextManager[KeyService],
+    kept: SqliteLedger | None,
 ) -> Generator[Node]:
-    """Yield the node plane for one image; the master secret is wiped afterwards."""
-    with (
-        closing(kept or SqliteLedger.in_memory()) as ledger,
-        master_secret(master_secret_path) as secret,
-    ):
+    """Yield the node plane for one image; the key service is closed afterwards."""
+    with closing(kept or SqliteLedger.in_memory()) as ledger, keys as service:
         with FileDisk(image) as disk:
             device = BlockDevice(known.volume_id, image, disk.size, disk.identity)
-        stage = Stage(ledger, MasterSecretKeyService(secret), UserspaceMapper())
+        stage = Stage(ledger, service, UserspaceMapper())
         yield Node(known, device, ledger, kept is not None, stage)
 
 
 @contextmanager
-def master_secret(path: str) -> Generator[MasterSecret]:
-    """Yield the master secret of a file; no core file will hold it, and it is wiped afterwards."""
+def key_service(master_secret_path: str | None, url: str | None) -> Generator[KeyService]:
+    """Yield the key service of a command; no core file will hold its keys, and it is closed after.
+
+    A master secret that is named counts, whatever the environment says of a key service.
+
+    Raises:
+        InvalidRequest: the URL carries secrets.
+        click.UsageError: neither of the two is given.
+    """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    secret = MasterSecret.from_file(path)
-    try:
-        yield secret
-    finally:
-        secret.wipe()
+    if master_secret_path is not None:
+        with LocalKeyService(MasterSecret.from_file(master_secret_path)) as service:
+            yield service
+    elif url is not None:
+        with open_key_service(url, from_argv=True) as opened:
+            yield opened
+    else:
+        raise click.UsageError("one of --master-secret and --key-service is needed")

@@ -7,14 +7,14 @@ import click
 
 from cloudcrypt.cli.options import (
     GENERATION,
-    master_secret,
-    master_secret_option,
+    key_service,
+    keys_options,
     policy_option,
     volume_id_option,
 )
 from cloudcrypt.cli.transfer import write_all
 from cloudcrypt.errors import InvalidRequest
-from cloudcrypt.keys import MasterSecretKeyService, bound_key_id, get_data_key
+from cloudcrypt.keys import KeyService, bound_key_id, get_data_key
 from cloudcrypt.luks2 import derive
 from cloudcrypt.model import KeyPolicy, is_uuid
 from cloudcrypt.secret import Secret
@@ -22,14 +22,15 @@ from cloudcrypt.secret import Secret
 
 @click.command()
 @volume_id_option
-@master_secret_option
+@keys_options
 @policy_option
 @click.option("--generation", type=GENERATION, default=1, show_default=True)
 @click.option("--uuid", help="UUID of the header; policy constellation needs it.")
 @click.option("--output-fd", type=click.IntRange(min=1), required=True, metavar="N")
 def passphrase(  # one parameter an option
     volume_id: str,
-    master_secret_path: str,
+    master_secret_path: str | None,
+    key_service_url: str | None,
     policy: str,
     generation: int,
     uuid: str | None,
@@ -47,16 +48,14 @@ def passphrase(  # one parameter an option
     if os.isatty(output_fd):
         raise InvalidRequest("--output-fd", output_fd, "a pipe; a terminal would show the secret")
     with (
-        master_secret(master_secret_path) as secret,
-        _passphrase(
-            MasterSecretKeyService(secret), volume_id, KeyPolicy(policy), generation, uuid
-        ) as key,
+        key_service(master_secret_path, key_service_url) as keys,
+        _passphrase(keys, volume_id, KeyPolicy(policy), generation, uuid) as key,
     ):
         write_all(functools.partial(os.write, output_fd), key.reveal(), "--output-fd")
 
 
 def _passphrase(
-    service: MasterSecretKeyService,
+    service: KeyService,
     volume_id: str,
     policy: KeyPolicy,
     generation: int,

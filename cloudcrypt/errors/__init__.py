@@ -34,6 +34,7 @@
     |   +-- DeviceTooSmall          it cannot hold the header and one sector
     |   +-- DeviceNotBlank          it holds something, so it is not formatted
     |   +-- DeviceMismatch          it is not the device that the provider described
+    |   +-- DeviceNotGrown          its new size is not seen
     |   +-- MappingConflict         a mapping of the kernel is not the expected one
     |   +-- MappingFailed           the kernel could not map it, or unmap it
     |   +-- FilesystemMismatch      its payload holds another filesystem than recorded, or none
@@ -57,7 +58,13 @@
     |   +-- SectorRefused           the tag of a sector does not verify
     +-- KeyServiceError         data keys and master secrets
     |   +-- MasterSecretInvalid     a master secret cannot be read or is malformed
+    |   +-- UnknownKeyService       no adapter is registered for the scheme of a URL
+    |   +-- KeyUriInvalid           the URL of a key service or key store is malformed
     |   +-- DataKeyUnavailable      the key service gave no usable key
+    |   +-- KeyServiceUnavailable   the key service cannot be reached, or was too slow
+    |   +-- KeyServiceThrottled     the key service asks to be asked more slowly
+    |   +-- KeyDenied               the key service does not give this key to this caller
+    |   +-- KeyServiceFailed        the key service answered with a lasting error
     +-- HostError               this machine
     |   +-- HostUnready             a resource or library is missing
     +-- StateError              what is recorded of the volume
@@ -88,6 +95,7 @@ from cloudcrypt.errors._device import (
     DeviceIOError,
     DeviceMismatch,
     DeviceNotBlank,
+    DeviceNotGrown,
     DeviceTooSmall,
     DeviceUnavailable,
     FilesystemDamaged,
@@ -122,8 +130,14 @@ from cloudcrypt.errors._integrity import (
 )
 from cloudcrypt.errors._keys import (
     DataKeyUnavailable,
+    KeyDenied,
     KeyServiceError,
+    KeyServiceFailed,
+    KeyServiceThrottled,
+    KeyServiceUnavailable,
+    KeyUriInvalid,
     MasterSecretInvalid,
+    UnknownKeyService,
 )
 from cloudcrypt.errors._provider import (
     AccessDenied,
@@ -190,6 +204,7 @@ __all__ = [
     "DeviceIOError",
     "DeviceMismatch",
     "DeviceNotBlank",
+    "DeviceNotGrown",
     "DeviceTooSmall",
     "DeviceUnavailable",
     "ExpectationConflict",
@@ -207,7 +222,12 @@ __all__ = [
     "JournalRefused",
     "JournalUnavailable",
     "KdfRefused",
+    "KeyDenied",
     "KeyServiceError",
+    "KeyServiceFailed",
+    "KeyServiceThrottled",
+    "KeyServiceUnavailable",
+    "KeyUriInvalid",
     "KeyslotsRefused",
     "LedgerUnavailable",
     "MappingConflict",
@@ -239,6 +259,7 @@ __all__ = [
     "StateForbids",
     "SuperblockRefused",
     "Throttled",
+    "UnknownKeyService",
     "UnknownProvider",
     "UnknownVolume",
     "UnsupportedOperation",

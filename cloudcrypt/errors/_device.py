@@ -96,6 +96,25 @@ class DeviceMismatch(DeviceError):
 
 
 @attrs.frozen(str=False)
+class DeviceNotGrown(DeviceError):
+    """The kernel does not show the size that the device was given, as far as it was waited for."""
+
+    device: str
+    size: int
+    expected: int
+    reason: str
+
+    advice = (
+        "check that the provider has finished the resize, and ask again; else have the kernel look "
+        "(as root: echo 1 >/sys/block/NAME/device/rescan), or detach the volume and attach it again"
+    )
+    retryable = True
+    grpc_code = "UNAVAILABLE"
+
+    text = "device {device} has {size:s} bytes, expected {expected:s}: {reason:s}"
+
+
+@attrs.frozen(str=False)
 class MappingConflict(DeviceError):
     """A mapping of the kernel is not the expected one; it is not used.
 

@@ -1,4 +1,4 @@
-"""Errors of data keys and master secrets."""
+"""Errors of data keys, master secrets and key services."""
 
 import attrs
 
@@ -25,6 +25,40 @@ class MasterSecretInvalid(KeyServiceError):
 
 
 @attrs.frozen(str=False)
+class UnknownKeyService(KeyServiceError):
+    """No adapter is registered for the scheme of a URL; the URL is not repeated."""
+
+    scheme: str
+    known: tuple[str, ...]
+    instead: str = "use a known scheme, or install the package that brings the adapter"
+
+    grpc_code = "INVALID_ARGUMENT"
+
+    text = "no key service for the scheme {scheme}; known schemes: {known:s}"
+
+    @property
+    def remedy(self) -> str:
+        """What to install, where that is known."""
+        return self.instead
+
+
+@attrs.frozen(str=False)
+class KeyUriInvalid(KeyServiceError):
+    """The URL of a key service or of a key store is malformed; it may hold secrets: not repeated.
+
+    ``kind`` says of what it should have been, such as ``kms://aws``.
+    """
+
+    kind: str
+    reason: str
+
+    advice = "correct the URL; docs/how-to/key-service.md has one of each kind"
+    grpc_code = "INVALID_ARGUMENT"
+
+    text = "the URL is not one of {kind:s}: {reason:s}"
+
+
+@attrs.frozen(str=False)
 class DataKeyUnavailable(KeyServiceError):
     """The key service gave no usable key."""
 
@@ -36,3 +70,74 @@ class DataKeyUnavailable(KeyServiceError):
     grpc_code = "UNAVAILABLE"
 
     text = "no data key for {key_id}: {reason:s}"
+
+
+@attrs.frozen(str=False)
+class KeyServiceUnavailable(KeyServiceError):
+    """The key service cannot be reached, or did not answer in time; it may do so later.
+
+    ``reason`` is what the transport says.
+    """
+
+    service: str
+    key_id: str
+    reason: str
+
+    advice = "check address, network and certificates of the key service, then ask again"
+    retryable = True
+    grpc_code = "UNAVAILABLE"
+
+    text = "key service {service} gave no data key for {key_id}: {reason}"
+
+
+@attrs.frozen(str=False)
+class KeyServiceThrottled(KeyServiceError):
+    """The key service asks to be asked more slowly; ``pause`` has the seconds, where it said so."""
+
+    service: str
+    key_id: str
+    pause: float | None = None
+
+    advice = "ask again later; fewer callers at once, or a cache, need fewer requests"
+    retryable = True
+    grpc_code = "RESOURCE_EXHAUSTED"
+
+    text = (
+        "key service {service} limits the rate of requests: no data key for {key_id} yet; "
+        "seconds to wait: {pause:s}"
+    )
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds to wait before asking again, where the service said so."""
+        told = super().retry_after
+        return self.pause if told is None else told
+
+
+@attrs.frozen(str=False)
+class KeyDenied(KeyServiceError):
+    """The key service does not give this key to this caller."""
+
+    service: str
+    key_id: str
+    reason: str
+
+    advice = "let the policy of the key service grant this id to this caller, or use its own ids"
+    grpc_code = "PERMISSION_DENIED"
+
+    text = "key service {service} refuses the data key for {key_id}: {reason}"
+
+
+@attrs.frozen(str=False)
+class KeyServiceFailed(KeyServiceError):
+    """The key service answered with an error that asking again does not change."""
+
+    service: str
+    key_id: str
+    code: str
+    reason: str
+
+    advice = "see what the key service says, and its own log; check that it is one"
+    grpc_code = "INTERNAL"
+
+    text = "key service {service} failed for {key_id} with {code:s}: {reason}"

@@ -42,13 +42,7 @@ class MasterSecret:
             MasterSecretInvalid: the file cannot be read, or is neither; its content is not
                 repeated.
         """
-        try:
-            with Path(path).open("rb") as file:
-                content = file.read(_FILE_MAX).strip()
-        except OSError as error:
-            raise MasterSecretInvalid(str(path), error.strerror or "unreadable") from error
-        except ValueError as error:  # a NUL byte
-            raise MasterSecretInvalid(str(path), "not a path") from error
+        content = read_secret_file(path)
         if content.startswith(b"kms://"):
             return cls._from_uri(content.decode("ascii", "replace"), str(path))
         return cls._from_json(content, str(path))
@@ -112,6 +106,21 @@ class MasterSecret:
             reason = f"the key has {len(key)} bytes, at least {KEY_MIN} are needed"
             raise MasterSecretInvalid(source, reason)
         return cls(Secret(key), Secret(salt))
+
+
+def read_secret_file(path: Path | str) -> bytes:
+    """Return the content of a file that holds a master secret or a URI, without outer spaces.
+
+    Raises:
+        MasterSecretInvalid: the file cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(_FILE_MAX).strip()
+    except OSError as error:
+        raise MasterSecretInvalid(str(path), error.strerror or "unreadable") from error
+    except ValueError as error:  # a NUL byte
+        raise MasterSecretInvalid(str(path), "not a path") from error
 
 
 # These return None rather than raise: an error that is raised while another is handled keeps it as

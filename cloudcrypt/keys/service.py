@@ -1,6 +1,7 @@
-"""The one door to data keys: the `KeyService` protocol and its embedded implementation."""
+"""What hands out data keys: the `KeyService` protocol and its embedded implementation."""
 
-from typing import Protocol, cast
+import threading
+from typing import Protocol, Self, cast, final, runtime_checkable
 
 from cloudcrypt.errors import CloudcryptError, DataKeyUnavailable, InvalidRequest
 from cloudcrypt.keys.master import MasterSecret
@@ -23,6 +24,23 @@ class KeyService(Protocol):
         ...
 
 
+@runtime_checkable
+class OpenKeyService(KeyService, Protocol):
+    """A key service that holds something until it is closed; a context manager that closes it."""
+
+    def close(self) -> None:
+        """Wipe what it knows and give up its connections; it gives no keys any more. Idempotent."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Return self; leaving the block closes."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+
 class MasterSecretKeyService:
     """A key service in this process: each data key is derived from a master secret."""
 
@@ -42,6 +60,37 @@ class MasterSecretKeyService:
         if not 1 <= length <= 255 * 32:
             raise InvalidRequest("length", length, "1 to 8160 bytes")
         return self._master_secret.data_key(key_id, length)
+
+
+@final
+class LocalKeyService(OpenKeyService):
+    """A key service in this process that owns its master secret, and wipes it when closed."""
+
+    def __init__(self, master_secret: MasterSecret) -> None:
+        """Use ``master_secret``, which is this object's from now on."""
+        self._master_secret = master_secret
+        self._service = MasterSecretKeyService(master_secret)
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def get_data_key(self, key_id: str, length: int) -> Secret:
+        """Return the data key of ``key_id``; see `MasterSecretKeyService.get_data_key`.
+
+        Raises:
+            InvalidRequest: the id is empty, or the length out of range.
+            DataKeyUnavailable: this service is closed.
+        """
+        # Within the lock: a key derived while the secret is being wiped would be derived of zeros.
+        with self._lock:
+            if self._closed:
+                raise DataKeyUnavailable(key_id, "the key service is closed")
+            return self._service.get_data_key(key_id, length)
+
+    def close(self) -> None:
+        """Wipe the master secret. Idempotent."""
+        with self._lock:
+            self._closed = True
+            self._master_secret.wipe()
 
 
 def bound_key_id(volume_id: str) -> str:

@@ -1,0 +1,137 @@
+"""What an external key management system and a store of wrapped keys offer: two small protocols.
+
+Together they are an envelope: a random data key is wrapped by a key that never leaves the KMS, and
+what comes out, the *blob*, is kept in a store under the key id. The store is not trusted with the
+content: the wrap is authenticated, and the key id is part of what is authenticated, so that a blob
+under another id does not unwrap.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import attrs
+
+from cloudcrypt.secret import Secret
+from cloudcrypt.waiting import Deadline
+
+BLOB_MAX = 64 * 1024
+"""Most bytes of a blob: of what a KMS gives for 32 bytes, many times over. A longer one is not read
+to its end."""
+
+
+@attrs.frozen
+class WrappingKey:
+    """The key of a KMS that wraps: what to show, and what to record beside a blob.
+
+    ``name`` is the KMS's own, complete name of the key: it does not change when the key is rotated.
+    ``version`` is the one that wraps now, or None where the KMS does not say.
+    """
+
+    name: str
+    version: str | None
+
+
+class KMS(Protocol):
+    """Wraps and unwraps small secrets with a key that stays inside. Safe to use from threads.
+
+    Every call ends by its deadline. Errors are `KeyServiceError`: `KeyServiceUnavailable` and
+    `KeyServiceThrottled` may be tried again, `KeyDenied` is a question of permissions.
+    """
+
+    def wrap(self, plaintext: Secret, key_id: str, *, deadline: Deadline | None = None) -> bytes:
+        """Return ``plaintext`` wrapped with authentication, ``key_id`` being associated data.
+
+        Two calls give two blobs, both good: asking again after a lost answer is safe.
+
+        Raises:
+            KeyServiceError: as the KMS says; nothing is returned that does not unwrap.
+        """
+        ...
+
+    def unwrap(self, blob: bytes, key_id: str, *, deadline: Deadline | None = None) -> Secret:
+        """Return what was wrapped under the same ``key_id``; the caller checks its length.
+
+        A blob of an older version of the key unwraps as long as the KMS keeps that version.
+
+        Raises:
+            DataKeyUnavailable: the blob is truncated, changed, of another id or of another key.
+            KeyServiceError: as the KMS says.
+        """
+        ...
+
+    def key(self, *, deadline: Deadline | None = None) -> WrappingKey:
+        """Return which key wraps now.
+
+        Raises:
+            KeyServiceError: the KMS does not have it, or does not let this caller use it.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give up connections. Idempotent."""
+        ...
+
+
+class KeyStore(Protocol):
+    """Keeps blobs under key ids, durably. Safe to use from threads and from many hosts.
+
+    Every call ends by its deadline. An error is never "absent": `get` returns None only if the
+    store has said so. A blob longer than `BLOB_MAX` is `DataKeyUnavailable`.
+    """
+
+    def get(self, key_id: str, *, deadline: Deadline | None = None) -> bytes | None:
+        """Return the blob of ``key_id``, or None if there is none: read after every write.
+
+        Raises:
+            KeyServiceError: the store did not say.
+        """
+        ...
+
+    def create(self, key_id: str, blob: bytes, *, deadline: Deadline | None = None) -> bool:
+        """Store the first blob of ``key_id``, once and for all callers; False if there is one.
+
+        When it returns True, the blob is durable. Of callers that race, one gets True. After a lost
+        answer, ask again and, at False, `get`: what is there is one's own blob or the winner's, and
+        both are good.
+
+        Raises:
+            KeyServiceError: it is not known whether the blob was stored.
+        """
+        ...
+
+    def replace(
+        self, key_id: str, old: bytes, new: bytes, *, deadline: Deadline | None = None
+    ) -> bool:
+        """Store ``new`` if the blob is exactly ``old``; False if it is another one, or none.
+
+        For wrapping anew. After a lost answer, `get` tells whether it is ``new`` by now.
+
+        Raises:
+            KeyServiceError: it is not known whether the blob was replaced.
+        """
+        ...
+
+    def list(self, prefix: str = "", *, deadline: Deadline | None = None) -> Iterator[str]:
+        """Yield the key ids that begin with ``prefix``, sorted, page by page.
+
+        What is stored or deleted meanwhile may be missing or shown.
+
+        Raises:
+            KeyServiceError: the store did not say, or not all; also between two ids.
+        """
+        ...
+
+    def delete(self, key_id: str, *, deadline: Deadline | None = None) -> bool:
+        """Delete the blob of ``key_id`` for good; False if there was none. Idempotent.
+
+        This shreds the key: what it encrypted cannot be read any more. A store that keeps older
+        versions deletes them as well, or raises.
+
+        Raises:
+            KeyServiceError: it is not known whether it was deleted.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give up connections. Idempotent."""
+        ...
