@@ -18,11 +18,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cloudcrypt.device import locate
     from cloudcrypt.errors import CloudcryptError
-    from cloudcrypt.facade import encrypted_volume, encrypted_volumes
+    from cloudcrypt.facade import (
+        Grown,
+        encrypted_volume,
+        encrypted_volumes,
+        grow_volume,
+        mounted_volume,
+        mounted_volumes,
+    )
+    from cloudcrypt.filesystem import FilesystemKind, MountOptions
     from cloudcrypt.journal import SqliteJournal
     from cloudcrypt.keys import KeyService, MasterSecret, MasterSecretKeyService
     from cloudcrypt.ledger import Holder, SqliteLedger
-    from cloudcrypt.mapper import UserspaceMapper
+    from cloudcrypt.mapper import KernelMapper, UserspaceMapper
     from cloudcrypt.model import (
         Attachment,
         Blank,
@@ -52,12 +60,16 @@ __all__ = [
     "CloudcryptError",
     "Deadline",
     "Expectation",
+    "FilesystemKind",
+    "Grown",
     "Holder",
+    "KernelMapper",
     "KeyPolicy",
     "KeyService",
     "MasterSecret",
     "MasterSecretKeyService",
     "Mode",
+    "MountOptions",
     "Provisioner",
     "RestoredFrom",
     "Secret",
@@ -71,7 +83,10 @@ __all__ = [
     "VolumeRequest",
     "encrypted_volume",
     "encrypted_volumes",
+    "grow_volume",
     "locate",
+    "mounted_volume",
+    "mounted_volumes",
     "open_provider",
     "perform",
 ]
@@ -79,11 +94,19 @@ __all__ = [
 _HOMES = {
     "device": ("locate",),
     "errors": ("CloudcryptError",),
-    "facade": ("encrypted_volume", "encrypted_volumes"),
+    "facade": (
+        "Grown",
+        "encrypted_volume",
+        "encrypted_volumes",
+        "grow_volume",
+        "mounted_volume",
+        "mounted_volumes",
+    ),
+    "filesystem": ("FilesystemKind", "MountOptions"),
     "journal": ("SqliteJournal",),
     "keys": ("KeyService", "MasterSecret", "MasterSecretKeyService"),
     "ledger": ("Holder", "SqliteLedger"),
-    "mapper": ("UserspaceMapper",),
+    "mapper": ("KernelMapper", "UserspaceMapper"),
     "model": (
         "Attachment",
         "Blank",

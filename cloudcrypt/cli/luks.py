@@ -1,11 +1,11 @@
 """``cloudcrypt luks``: encrypted volumes on an image file or a block device, without root."""
 
-import warnings
 from pathlib import Path
 
 import attrs
 import click
 
+from cloudcrypt.cli.formatting import format_new
 from cloudcrypt.cli.options import (
     GENERATION,
     Node,
@@ -19,7 +19,6 @@ from cloudcrypt.cli.output import (
     Steps,
     json_option,
     progress,
-    say,
     show,
 )
 from cloudcrypt.cli.passphrase import passphrase
@@ -27,11 +26,12 @@ from cloudcrypt.cli.reports import show_report
 from cloudcrypt.cli.size import Size
 from cloudcrypt.cli.transfer import export_payload, import_payload, write_new
 from cloudcrypt.disk import FileDisk
-from cloudcrypt.errors import CloudcryptError, DeviceUnavailable, IntegrityError, InvalidRequest
+from cloudcrypt.errors import DeviceUnavailable, IntegrityError, InvalidRequest
 from cloudcrypt.integrity import IntegrityEngine
 from cloudcrypt.integrity.inspect import inspect as inspect_integrity
 from cloudcrypt.integrity.scrub import scrub as scrub_volume
 from cloudcrypt.ledger import Record, State
+from cloudcrypt.ledger.payload import payload_to_dict
 from cloudcrypt.luks2 import SectorFile, read_header
 from cloudcrypt.luks2.inspect import Report
 from cloudcrypt.luks2.inspect import inspect as inspect_header
@@ -39,8 +39,6 @@ from cloudcrypt.luks2.layout import DATA_OFFSET
 from cloudcrypt.mapper import payload_size
 from cloudcrypt.model import ClonedFrom, KeyPolicy, Mode, RestoredFrom
 from cloudcrypt.profiles import PROFILES
-from cloudcrypt.sizes import format_size
-from cloudcrypt.stage import LargeVolumeWarning
 
 
 @click.group(cls=Group)
@@ -56,33 +54,8 @@ luks.add_command(passphrase)
 def format_image(here: Node) -> None:
     """Format a blank IMAGE; anything that is not blank is refused."""
     known = here.known
-    is_first = here.ledger.get(known.volume_id) is None
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", LargeVolumeWarning)
-        record = here.stage.register_new(
-            known.volume_id, capacity=here.device.size, mode=known.mode, policy=known.policy
-        )
-    for warning in caught:
-        click.echo(f"warning: {warning.message}", err=True)
-    payload = payload_size(record.mode, record.capacity)
-    if known.mode is Mode.INTEGRITY:
-        overhead = 100 * (record.capacity - payload) / record.capacity
-        say(f"{format_size(payload)} of payload, {overhead:.1f} % of the device is overhead")
-    try:
-        with progress("initialise", payload) as advance:
-            record = here.stage.format(here.device, progress=Steps(advance))
-    except CloudcryptError:
-        if is_first:
-            _forget_if_untouched(here)
-        raise
-    show({**record_dict(record), "payload": payload})
-
-
-def _forget_if_untouched(here: Node) -> None:
-    """Take back a registration that led to nothing, so that another image can have the id."""
-    record = here.ledger.get(here.known.volume_id)
-    if record is not None and record.state is State.NEW:
-        here.ledger.forget(here.known.volume_id)
+    record = format_new(here.stage, here.ledger, here.device, known.mode, known.policy)
+    show({**record_dict(record), "payload": payload_size(record.mode, record.capacity)})
 
 
 @luks.command()
@@ -301,6 +274,7 @@ def record_dict(record: Record) -> dict[str, object]:
         "generation": record.generation,
         "capacity": record.capacity,
         "holder": None if record.holder is None else record.holder.node,
+        "holds": payload_to_dict(record.payload),
     }
 
 

@@ -23,7 +23,10 @@ from cloudcrypt.waiting import Deadline
 
 @click.group(cls=Group)
 def volume() -> None:
-    """Create, attach, resize, snapshot and delete volumes of a provider."""
+    """Create, attach, resize, snapshot and delete volumes of a provider; use them on a node.
+
+    On the node, with keys and no provider: open, mount, grow, check, umount, close, status.
+    """
 
 
 _JOURNAL = "cloudcrypt.journal"

@@ -12,10 +12,11 @@ from cloudcrypt.filesystem.mounts import MountOptions, Mounts
 from cloudcrypt.filesystem.node import MappingNodes, Node, Nodes, Number
 from cloudcrypt.filesystem.superblock import Superblock, superblock_in
 from cloudcrypt.filesystem.syscalls import HostKernel, Kernel
-from cloudcrypt.filesystem.tools import Ended, HostTools, Tools, ToolStopped
+from cloudcrypt.filesystem.tools import PACKAGES, Ended, HostTools, Tools, ToolStopped
 from cloudcrypt.ledger import FilesystemKind
 
 __all__ = [
+    "PACKAGES",
     "RUNTIME",
     "SMALLEST",
     "Commands",

@@ -7,7 +7,7 @@ is believed.
 import errno
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import attrs
 
@@ -59,6 +59,18 @@ class MountOptions:
     noatime: bool = False
     discard: bool = False
     nouuid: bool = False
+
+    @classmethod
+    def of(cls, mount: Mount) -> Self:
+        """Return the options with which ``mount`` was made, as far as the kernel's table shows."""
+        return cls(
+            read_only=mount.is_read_only,
+            nosuid="nosuid" in mount.options,
+            nodev="nodev" in mount.options,
+            noexec="noexec" in mount.options,
+            noatime="noatime" in mount.options,
+            discard=_DISCARD in mount.super_options,
+        )
 
     @property
     def words(self) -> frozenset[str]:

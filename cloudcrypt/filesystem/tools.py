@@ -19,7 +19,7 @@ import attrs
 from cloudcrypt.errors import HostUnready, shown
 from cloudcrypt.waiting import Deadline
 
-_PACKAGES: Final = {
+PACKAGES: Final = {
     "mkfs.ext4": "e2fsprogs",
     "e2fsck": "e2fsprogs",
     "resize2fs": "e2fsprogs",
@@ -144,15 +144,19 @@ class HostTools:
                 _stop(process, self._grace)
         return listener.ended(tool, status, self._grace)
 
+    def where(self, tool: str) -> str | None:
+        """Return the path of a program, if it is installed."""
+        return shutil.which(tool, path=self.path)
+
     def _found(self, tool: str) -> str:
-        found = shutil.which(tool, path=self.path)
+        found = self.where(tool)
         if found is None:
             raise HostUnready(f"the program {tool}", _advice(tool))
         return found
 
 
 def _advice(tool: str) -> str:
-    return f"apt-get install {_PACKAGES[tool]}"
+    return f"apt-get install {PACKAGES[tool]}"
 
 
 class _Listener:

@@ -213,13 +213,19 @@ class Stage(Generic[MappingT]):
         """
         return _opening.examined_volume(self._world, device, policy=policy, trust=trust)
 
-    def close(self, volume_id: str) -> None:
+    def close(self, volume_id: str, *, deferred: bool = False) -> None:
         """Flush and unmap a volume, wipe its key, and give up the hold. Idempotent.
 
+        Args:
+            volume_id: which volume; another process may have opened it.
+            deferred: if it is in use, mounted for instance, let the kernel unmap it as soon as it
+                no longer is. It stays held by this host then.
+
         Raises:
+            DeviceBusy: it is in use, and ``deferred`` is not said.
             DeviceIOError: the flush failed; the volume is unmapped and released all the same.
         """
-        _opening.close_volume(self._world, self._mapper, volume_id)
+        _opening.close_volume(self._world, self._mapper, volume_id, deferred=deferred)
 
     def grow(
         self,
@@ -255,6 +261,15 @@ class Stage(Generic[MappingT]):
             progress=progress,
         )
         return self._record(device.volume_id)
+
+    def require_growable(self, volume_id: str, *, integrity_growth: bool = False) -> Record:
+        """Return the record of a volume if `grow` may be called for it; to ask before it grows.
+
+        Raises:
+            UnsupportedOperation: the volume has integrity, and ``integrity_growth`` is not said.
+            UnknownVolume, StateForbids: the record forbids it.
+        """
+        return _growing.require_growable(self._world, volume_id, integrity_growth=integrity_growth)
 
     def rotate(self, device: BlockDevice, *, generation: int | None = None) -> Record:
         """Move a closed, bound volume to the next key generation.

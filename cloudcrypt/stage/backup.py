@@ -17,7 +17,7 @@ from cloudcrypt.luks2.binary import uuid_of
 from cloudcrypt.model import BlockDevice, KeyPolicy, is_uuid
 from cloudcrypt.profiles import LAYOUTS
 from cloudcrypt.stage.reading import known, made_whole, settle, unlocked, verified
-from cloudcrypt.stage.world import Adopt, Trust, World, held
+from cloudcrypt.stage.world import Adopt, Trust, World, held, require_proven
 
 
 class BackupDisk:
@@ -65,6 +65,7 @@ def restore_header(
     overwrite: bool,
 ) -> Record:
     """Put a header backup back, after it has passed every check and opened."""
+    require_proven(device, "restoring a header")
     record, in_ledger = known(world, device, policy, trust)
     if record.state not in (State.READY, State.RESTORING):
         raise StateForbids(record.volume_id, record.state.value, "restoring a header")

@@ -19,7 +19,7 @@ from cloudcrypt.profiles import SECTOR_SIZE
 from cloudcrypt.stage.blank import require_blank
 from cloudcrypt.stage.limits import Progress, check_capacity
 from cloudcrypt.stage.reading import unlocked, verified
-from cloudcrypt.stage.world import World, held
+from cloudcrypt.stage.world import World, held, require_proven
 
 
 def register_new(
@@ -45,6 +45,7 @@ def register_new(
 
 def format_volume(world: World, device: BlockDevice, progress: Progress) -> Record:
     """Format a new volume, or go on with a format that was cut short."""
+    require_proven(device, "formatting")
     record = world.ledger.get(device.volume_id)
     if record is None:
         raise UnknownVolume(device.volume_id)

@@ -46,17 +46,7 @@ def grow_volume(
     progress: Progress,
 ) -> Record:
     """Let a volume use all of its device; one with integrity only if the caller insists."""
-    record = world.ledger.get(device.volume_id)
-    if record is None:
-        raise UnknownVolume(device.volume_id)
-    if record.state not in (State.READY, State.GROWING):
-        raise StateForbids(record.volume_id, record.state.value, "grow")
-    if record.mode is Mode.INTEGRITY and not integrity_growth:
-        raise UnsupportedOperation(
-            "growing a volume with integrity unasked",
-            "say --integrity-growth (integrity_growth=True) if this volume is never to be opened "
-            "by Constellation, which does not expand such volumes",
-        )
+    record = require_growable(world, device.volume_id, integrity_growth=integrity_growth)
     needed = record.capacity if record.goal is None else record.goal
     if device.size < needed:
         found, expected = {"device size": device.size}, f"at least {needed}"
@@ -70,6 +60,22 @@ def grow_volume(
             record = world.ledger.replace(before, attrs.evolve(before, capacity=device.size))
             progress(device.size, device.size)
     mapper.resize(device.volume_id, record.capacity, partial(_reopened, world, device, record))
+    return record
+
+
+def require_growable(world: World, volume_id: str, *, integrity_growth: bool) -> Record:
+    """Return the record of a volume if it may grow; errors as `Stage.require_growable`."""
+    record = world.ledger.get(volume_id)
+    if record is None:
+        raise UnknownVolume(volume_id)
+    if record.state not in (State.READY, State.GROWING):
+        raise StateForbids(record.volume_id, record.state.value, "grow")
+    if record.mode is Mode.INTEGRITY and not integrity_growth:
+        raise UnsupportedOperation(
+            "growing a volume with integrity unasked",
+            "say --integrity-growth (integrity_growth=True) if this volume is never to be opened "
+            "by Constellation, which does not expand such volumes",
+        )
     return record
 
 

@@ -33,7 +33,14 @@ from cloudcrypt.model import (
 from cloudcrypt.profiles import LAYOUTS
 from cloudcrypt.stage.limits import check_capacity
 from cloudcrypt.stage.reading import settle, unlocked
-from cloudcrypt.stage.world import World, candidate, expectation_of, held, require_bound
+from cloudcrypt.stage.world import (
+    World,
+    candidate,
+    expectation_of,
+    held,
+    require_bound,
+    require_proven,
+)
 
 
 def rotate_volume(world: World, device: BlockDevice, generation: int | None) -> Record:
@@ -79,6 +86,7 @@ def rebind_volume(
     expectation: Expectation | None,
 ) -> Record:
     """Give a copy of a bound volume the identity of its own volume id, or finish doing so."""
+    require_proven(device, "rebinding")  # the origin itself has the same header
     if origin.volume_id == device.volume_id:
         raise InvalidRequest("origin", origin.volume_id, "another volume than the copy itself")
     record = world.ledger.get(device.volume_id)

@@ -98,10 +98,12 @@ def examined_volume(
             yield Examined(device.volume_id, disk, volume)
 
 
-def close_volume(world: World, mapper: Mapper[MappingT], volume_id: str) -> None:
+def close_volume(
+    world: World, mapper: Mapper[MappingT], volume_id: str, *, deferred: bool = False
+) -> None:
     """Flush and remove the mapping, and give up the hold unless others here still use it."""
     try:
-        is_free = mapper.deactivate(volume_id)
+        is_free = mapper.deactivate(volume_id, deferred=deferred)
     except DeviceIOError:  # unmapped all the same
         release(world, volume_id)
         raise

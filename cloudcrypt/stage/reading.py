@@ -21,6 +21,7 @@ from cloudcrypt.stage.world import (
     candidate,
     expectation_of,
     require_agreement,
+    require_proven,
 )
 
 HEADER_CHANGES = (State.ROTATING, State.REBINDING, State.RESTORING)
@@ -38,7 +39,10 @@ def known(
         UnknownVolume: the ledger does not know it, and the caller offers nothing.
         ExpectationConflict: what the caller expects contradicts the ledger.
         InvalidRequest: no volume has such a capacity.
+        UnsupportedOperation: the device is known by its name alone, and has no seal to prove it.
     """
+    if policy is not KeyPolicy.BOUND:
+        require_proven(device, f"the policy {policy.value}, whose headers have no seal,")
     record = world.ledger.get(device.volume_id)
     if record is not None:
         require_agreement(record, policy, trust)

@@ -90,6 +90,20 @@ class World:
                 return luks2.HeaderKeys(get_data_key(self.keys, header_uuid), None)
 
 
+def require_proven(device: BlockDevice, operation: str) -> None:
+    """Refuse ``operation`` on a device that was found by its name alone.
+
+    Raises:
+        UnsupportedOperation: it was; only a sealed header proves such a device.
+    """
+    if not device.proven:
+        raise UnsupportedOperation(
+            f"{operation} on {device.path}, a device that is known by its name alone,",
+            "check by hand which volume this device is, and vouch for it: "
+            "attrs.evolve(device, proven=True); or use an instance type with NVMe devices",
+        )
+
+
 def hold(world: World, record: Record) -> Record:
     """Record that this host holds the volume.
 

@@ -14,7 +14,6 @@ from click.testing import CliRunner
 
 from cloudcrypt import errors
 from cloudcrypt.cli import main
-from cloudcrypt.cli.doctor import Check, examine
 from cloudcrypt.cli.output import EXIT_CODES, Group, exit_code, progress
 from cloudcrypt.ledger import Holder, Record, SqliteLedger, State
 from cloudcrypt.model import KeyPolicy, Mode
@@ -106,57 +105,6 @@ def test_a_hold_is_released_and_the_record_forgotten_after_a_question(ledger: st
     assert CliRunner().invoke(main, ["ledger", "forget", *options, "--yes"]).exit_code == 0
     assert CliRunner().invoke(main, ["ledger", "get", *options]).exit_code == 2
     assert CliRunner().invoke(main, ["ledger", "release", *options, "--yes"]).exit_code == 2
-
-
-def test_doctor_finds_what_this_environment_has() -> None:
-    result = CliRunner().invoke(main, ["doctor", "--json"])
-    checks = {check["check"]: check for check in json.loads(result.stdout)["checks"]}
-    assert result.exit_code == 0
-    assert checks["Argon2id"]["ready"]
-    assert checks["cryptsetup"]["ready"]
-    assert checks["SDK aws"]["ready"]
-
-
-def checks_on(root: Path, missing: str) -> dict[str, Check]:
-    """Return the checks of a host that lacks the packages below ``missing``."""
-
-    def find_spec(module: str) -> object:
-        if module.split(".", maxsplit=1)[0] == missing:
-            raise ModuleNotFoundError(module)
-        return module
-
-    return {check.what: check for check in examine(find_spec, lambda _: None, root)}
-
-
-def test_doctor_names_the_remedy_of_what_is_missing(tmp_path: Path) -> None:
-    found = checks_on(tmp_path, "google")
-    assert not found["libcryptsetup"].ready
-    assert found["SDK gcp"].advice == 'pip install "cloudcrypt[gcp]"'
-    assert not found["SDK gcp"].ready
-    assert found["SDK azure"].ready
-    assert found["memory for Argon2id"].found == "unknown"
-
-
-def test_doctor_sees_modules_and_memory(tmp_path: Path) -> None:
-    (tmp_path / "sys/module/dm_crypt").mkdir(parents=True)
-    modules = tmp_path / "lib/modules" / os.uname().release
-    modules.mkdir(parents=True)
-    (modules / "modules.builtin").write_text("kernel/drivers/md/dm-integrity.ko\n")
-    (tmp_path / "proc").mkdir()
-    (tmp_path / "proc/meminfo").write_text("MemTotal: 9 kB\nMemAvailable: 102400 kB\n")
-    (tmp_path / "dev/mapper").mkdir(parents=True)
-    (tmp_path / "dev/mapper/control").touch()
-    found = checks_on(tmp_path, "nothing")
-    assert (found["dm-crypt"].found, found["dm-integrity"].found) == ("loaded", "built in")
-    assert not found["memory for Argon2id"].ready
-    assert found["device-mapper"].ready
-
-
-def test_doctor_sees_modules_that_can_be_loaded(tmp_path: Path) -> None:
-    modules = tmp_path / "lib/modules" / os.uname().release
-    modules.mkdir(parents=True)
-    (modules / "modules.dep").write_text("kernel/drivers/md/dm-crypt.ko: kernel/x.ko\n")
-    assert checks_on(tmp_path, "nothing")["dm-crypt"].found == "available"
 
 
 def test_the_demo_does_the_main_job_and_leaves_nothing(tmp_path: Path) -> None:

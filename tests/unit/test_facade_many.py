@@ -98,8 +98,8 @@ def test_all_are_closed_although_some_cannot_be_detached(vm: Vm) -> None:
 
 def test_a_volume_whose_closing_fails_is_not_detached(vm: Vm) -> None:
     class Failing(UserspaceMapper):
-        def deactivate(self, volume_id: str) -> bool:
-            super().deactivate(volume_id)
+        def deactivate(self, volume_id: str, *, deferred: bool = False) -> bool:
+            super().deactivate(volume_id, deferred=deferred)
             raise DeviceIOError("the device", "flush", 0, "it is gone")
 
     with pytest.raises(DeviceIOError), vm.opened(mapper=Failing()):
