@@ -8,20 +8,22 @@ import errno
 import fcntl
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from cloudcrypt.errors import DeviceBusy, DeviceIOError, DeviceUnavailable
+from cloudcrypt.errors import DeviceBusy, DeviceIOError, DeviceUnavailable, HostUnready
 from cloudcrypt.waiting import SYSTEM_CLOCK, Clock, Deadline
 
-_SYSFS_BLOCK: Final = Path("/sys/dev/block")
+SYSFS: Final = Path("/sys")
+_BLKGETDISKSEQ: Final = 0x80081280  # _IOR(0x12, 128, __u64), linux/fs.h
 
 LOOKED_AT: Final = 3.0
 """Seconds for which the lock of a block device is waited for. udev holds a shared one while it
-looks at a device that was written or closed (systemd, "Locking Block Device Access"): some 50 ms,
-on a busy host more. An image file is locked by us alone, and not waited for."""
+looks at a device that was written or closed (systemd, "Locking Block Device Access"): 50 ms, on a
+busy host more. An image file is not waited for."""
 
 
 class ReadableDisk(Protocol):
@@ -84,7 +86,7 @@ class HostDisk(Disk, Protocol):
 
     @property
     def identity(self) -> tuple[int, int]:
-        """Device number and inode of what was opened, whatever its path names by now."""
+        """What was opened, whatever its path names by now; see `identity_of`."""
         ...
 
     def refresh(self) -> None:
@@ -99,6 +101,7 @@ class HostDisk(Disk, Protocol):
 
         Raises:
             DeviceBusy: the kernel has.
+            DeviceUnavailable, HostUnready: as `holders`.
         """
         ...
 
@@ -119,6 +122,7 @@ class HostDisk(Disk, Protocol):
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
+        /,
     ) -> None:
         """Close."""
         ...
@@ -148,10 +152,74 @@ def probe(path: Path) -> tuple[tuple[int, int], int]:
     except OSError as error:
         raise DeviceUnavailable(str(path), error.strerror or "unknown error") from error
     try:
-        status = os.fstat(handle)
-        return (status.st_dev, status.st_ino), os.lseek(handle, 0, os.SEEK_END)
+        return identity_of(handle), os.lseek(handle, 0, os.SEEK_END)
     finally:
         os.close(handle)
+
+
+def identity_of(descriptor: int) -> tuple[int, int]:
+    """Return what tells an open file or block device from every other one of this boot.
+
+    A block device has its number, and the sequence number of its disk: numbers, names and nodes are
+    used again for the next disk, sequence numbers are not. Linux has them since 5.15 (ioctl
+    ``BLKGETDISKSEQ``); before that, and for a file, it is the device number and inode of the file,
+    or of the node.
+    """
+    status = os.fstat(descriptor)
+    sequence = disk_sequence(descriptor) if stat.S_ISBLK(status.st_mode) else None
+    if sequence is None:
+        return status.st_dev, status.st_ino
+    return status.st_rdev, sequence
+
+
+def disk_sequence(descriptor: int) -> int | None:
+    """Return the sequence number of the disk of an open block device; None before Linux 5.15."""
+    answer = bytearray(8)
+    try:
+        fcntl.ioctl(descriptor, _BLKGETDISKSEQ, answer)
+    except OSError:
+        return None
+    return int.from_bytes(answer, sys.byteorder)
+
+
+def holders(number: str, *, name: str = "", sysfs: Path = SYSFS) -> tuple[str, ...]:
+    """Return the kernel's devices, such as ``dm-3``, that block device ``number`` is part of.
+
+    ``number`` is ``major:minor``; errors call the device ``name``, if there is one.
+
+    Raises:
+        DeviceUnavailable: the kernel has no such device (any more).
+        HostUnready: there is no sysfs that would tell.
+    """
+    known = sysfs / "dev/block"
+    try:
+        return tuple(sorted(each.name for each in (known / number / "holders").iterdir()))
+    except OSError as error:
+        if known.is_dir():
+            raise DeviceUnavailable(name or number, "the kernel does not know it") from error
+        raise HostUnready(f"sysfs ({sysfs})", f"mount -t sysfs sysfs {sysfs}") from error
+
+
+def lock(name: str, descriptor: int, *, exclusive: bool, clock: Clock = SYSTEM_CLOCK) -> None:
+    """Lock an open image file or block device, flock(2); a block device is waited for.
+
+    Raises:
+        DeviceBusy: somebody else still has a lock that excludes this one.
+        DeviceUnavailable: there are no locks here.
+    """
+    kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+    patience = LOOKED_AT if stat.S_ISBLK(os.fstat(descriptor).st_mode) else 0.0
+    steps = Deadline.after(patience, clock=clock).steps(first=0.02, longest=0.25)
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if not steps.again():
+                raise DeviceBusy(name) from error
+        except OSError as error:
+            raise DeviceUnavailable(name, f"no lock: {error.strerror}") from error
+        else:
+            return
 
 
 def sync_folder(folder: Path) -> None:
@@ -215,33 +283,11 @@ class FileDisk:
 
     def _admit(self, *, writable: bool) -> int:
         self._stat = os.fstat(self._fd)
+        self._identity = identity_of(self._fd)
         if not (stat.S_ISREG(self._stat.st_mode) or stat.S_ISBLK(self._stat.st_mode)):
             raise DeviceUnavailable(self._path, "neither a regular file nor a block device")
-        try:
-            self._lock(fcntl.LOCK_EX if writable else fcntl.LOCK_SH)
-        except BlockingIOError as error:
-            raise DeviceBusy(self._path) from error
-        except OSError as error:
-            raise DeviceUnavailable(self._path, f"no lock: {error.strerror}") from error
+        lock(self._path, self._fd, exclusive=writable, clock=self._clock)
         return os.lseek(self._fd, 0, os.SEEK_END)
-
-    def _lock(self, kind: int) -> None:
-        """Take a lock, after a while if somebody else has it.
-
-        Raises:
-            BlockingIOError: somebody else still has it.
-            OSError: there are no locks here.
-        """
-        patience = LOOKED_AT if stat.S_ISBLK(self._stat.st_mode) else 0.0
-        steps = Deadline.after(patience, clock=self._clock).steps(first=0.02, longest=0.25)
-        while True:
-            try:
-                fcntl.flock(self._fd, kind | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if not steps.again():
-                    raise
-            else:
-                return
 
     @property
     def name(self) -> str:
@@ -255,8 +301,8 @@ class FileDisk:
 
     @property
     def identity(self) -> tuple[int, int]:
-        """Device number and inode of what was opened, whatever the path names by now."""
-        return self._stat.st_dev, self._stat.st_ino
+        """What was opened, whatever the path names by now; see `identity_of`."""
+        return self._identity
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill ``buffer`` from byte ``offset``; see `Disk.read_into`."""
@@ -317,8 +363,7 @@ class FileDisk:
         """Return if the kernel has nothing mapped on it; see `HostDisk.require_unmapped`."""
         if stat.S_ISBLK(self._stat.st_mode):
             number = f"{os.major(self._stat.st_rdev)}:{os.minor(self._stat.st_rdev)}"
-            holders = _SYSFS_BLOCK / number / "holders"
-            if holders.is_dir() and any(holders.iterdir()):
+            if holders(number, name=self._path, sysfs=SYSFS):
                 raise DeviceBusy(self._path)
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
@@ -328,8 +373,8 @@ class FileDisk:
         The answer costs the lock: what is asked for is the exclusive one.
         """
         try:
-            self._lock(fcntl.LOCK_EX)
-        except OSError:
+            lock(self._path, self._fd, exclusive=True, clock=self._clock)
+        except (DeviceBusy, DeviceUnavailable):
             return True
         return False
 
@@ -350,11 +395,6 @@ class FileDisk:
         """Return self; leaving the block closes."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()

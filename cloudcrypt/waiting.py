@@ -6,7 +6,8 @@ Time is an argument: whatever waits does so on a `Clock`, so that tests need not
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final, Protocol, Self, TypeVar
 
@@ -65,10 +66,15 @@ class Cancellation:
     """What a caller holds on to in order to give up a wait from another thread."""
 
     _event: threading.Event = attrs.field(factory=threading.Event, init=False, repr=False)
+    _others: list[threading.Event] = attrs.field(
+        factory=list[threading.Event], init=False, repr=False, eq=False
+    )
 
     def cancel(self) -> None:
         """Wake everybody who waits under this cancellation. Idempotent."""
         self._event.set()
+        for other in tuple(self._others):
+            other.set()
 
     @property
     def is_cancelled(self) -> bool:
@@ -79,6 +85,17 @@ class Cancellation:
     def event(self) -> threading.Event:
         """What a clock waits for."""
         return self._event
+
+    @contextmanager
+    def setting(self, event: threading.Event) -> Generator[None]:
+        """Within the block, set ``event`` too: for who waits for something else as well."""
+        self._others.append(event)  # before the look below: `cancel` does these in the other order
+        try:
+            if self.is_cancelled:
+                event.set()
+            yield
+        finally:
+            self._others.remove(event)
 
 
 @attrs.frozen
@@ -122,15 +139,20 @@ class Deadline:
         if self.cancellation is not None and self.cancellation.is_cancelled:
             raise OperationCancelled
 
-    def sleep(self, seconds: float) -> None:
-        """Sleep ``seconds``, but not beyond the end.
+    def sleep(self, seconds: float, wake: threading.Event | None = None) -> None:
+        """Sleep ``seconds``, but not beyond the end, and only until ``wake`` is set.
 
         Raises:
             OperationCancelled: the caller cancelled, before or meanwhile.
         """
         self.check()
-        wake = None if self.cancellation is None else self.cancellation.event
-        self.clock.sleep(min(seconds, self.remaining), wake)
+        if self.cancellation is None:
+            self.clock.sleep(min(seconds, self.remaining), wake)
+        elif wake is None:
+            self.clock.sleep(min(seconds, self.remaining), self.cancellation.event)
+        else:
+            with self.cancellation.setting(wake):
+                self.clock.sleep(min(seconds, self.remaining), wake)
         self.check()
 
     def steps(self, first: float = 0.5, factor: float = 1.5, longest: float = 10.0) -> "Steps":

@@ -6,26 +6,15 @@ proven is refused. No external tool is asked, and no link below ``/dev/disk`` is
 
 from pathlib import Path
 
-from cloudcrypt.device._azure import AzureDisk
-from cloudcrypt.device._file import open_file
-from cloudcrypt.device._google import GoogleDisk
+from cloudcrypt.device._growth import look_for_size
+from cloudcrypt.device._looking import Host
 from cloudcrypt.device._node import ROOT
-from cloudcrypt.device._nvme import Identify, usual_identify
-from cloudcrypt.device._search import find
-from cloudcrypt.device._serial import SerialNumber
-from cloudcrypt.errors import DeviceUnavailable, UnsupportedOperation
-from cloudcrypt.model import (
-    Attachment,
-    AzureLun,
-    BlockDevice,
-    DeviceName,
-    FilePath,
-    GoogleDeviceName,
-    NvmeSerial,
-)
+from cloudcrypt.device._nvme import Identify
+from cloudcrypt.device._watch import HostWatch, OpenWatch, Watch, awaited
+from cloudcrypt.model import Attachment, BlockDevice
 from cloudcrypt.waiting import Deadline
 
-__all__ = ["ROOT", "Identify", "locate"]
+__all__ = ["ROOT", "HostWatch", "Identify", "OpenWatch", "Watch", "grown", "locate"]
 
 
 def locate(
@@ -33,7 +22,9 @@ def locate(
     *,
     root: Path = ROOT,
     deadline: Deadline | None = None,
+    unproven: bool = False,
     identify: Identify | None = None,
+    watch: OpenWatch = HostWatch,
 ) -> BlockDevice:
     """Find the device of ``attachment`` on this host, and prove its identity.
 
@@ -47,7 +38,7 @@ def locate(
 
     1. exactly one disk in sysfs has the identity of the attachment (below);
     2. its node below ``dev``, no symbolic link followed, is a block device with the device number
-       that sysfs states;
+       that sysfs states, and with the sequence number of the disk where Linux has them (5.15);
     3. as above, and sysfs states the same size.
 
     What the identity is, each cloud says in its own way:
@@ -63,18 +54,26 @@ def locate(
       Accelerator v1.0`` has the number LUN + 2. Where its vendor-specific area says number and
       name, those count, and another name is refused. A LUN proves little, since it is used again
       for the next disk: that it is the right volume is proven by its sealed header alone, when the
-      volume is opened.
-    - ``DeviceName`` (Xen): a name alone proves nothing.
+      volume is opened. A volume without a header yet is formatted only if the ledger says that it
+      is new and the device is blank, so that no content can be lost by a mistaken number.
+    - ``DeviceName`` (Xen): a name alone proves nothing. It is looked for only if ``unproven`` is
+      said, and what is returned has ``proven`` False: it can be opened, since the sealed header
+      proves it, but not be formatted, rebound, or given a header.
 
     Identify Namespace is an administrative command: the kernel lets root (CAP_SYS_ADMIN) ask it.
+
+    Waiting is by events of the kernel and by inotify; only where neither is to be had, and in case
+    one is lost, it is looked every few seconds.
 
     Args:
         attachment: what the provider said.
         root: the folder that has ``dev`` and ``sys``. Below another root than this host's, regular
             files stand for block devices, and a file ``identify`` beside ``nsid`` in sysfs for what
             a namespace answers.
-        deadline: until when to look again for a device that is not there yet; None looks once.
+        deadline: until when to wait for a device that is not there yet; None looks once.
+        unproven: look for a device that is known by its name alone, too.
         identify: who asks an NVMe namespace for its Identify Namespace page; None asks the kernel.
+        watch: who says when to look again.
 
     Returns:
         The device with its size in bytes as it is now, which may be larger.
@@ -85,29 +84,46 @@ def locate(
         UnsupportedOperation: the device is known by its name alone.
         OperationCancelled: the caller cancelled.
     """
-    steps = None if deadline is None else deadline.steps(first=0.1, longest=2.0)
-    while True:
-        try:
-            return _look(attachment, root, identify)
-        except DeviceUnavailable:
-            if steps is None or not steps.again():
-                raise
+    host = Host(root, identify, unproven)
+    return awaited(lambda: host.look(attachment), deadline, lambda: watch(host.folders(attachment)))
 
 
-def _look(attachment: Attachment, root: Path, identify: Identify | None) -> BlockDevice:
-    ask = identify or usual_identify(root)
-    identity = attachment.identity
-    match identity:
-        case FilePath():
-            return open_file(attachment, identity)
-        case NvmeSerial():
-            return find(attachment, SerialNumber(identity), root)
-        case GoogleDeviceName():
-            return find(attachment, GoogleDisk(identity.device_name, ask), root)
-        case AzureLun():
-            return find(attachment, AzureDisk(identity, ask), root)
-        case DeviceName():
-            raise UnsupportedOperation(
-                f"finding a device by its name alone ({identity.name})",
-                "use an instance type that shows its volumes as NVMe devices",
-            )
+def grown(
+    attachment: Attachment,
+    size: int,
+    *,
+    root: Path = ROOT,
+    deadline: Deadline | None = None,
+    unproven: bool = False,
+    identify: Identify | None = None,
+    watch: OpenWatch = HostWatch,
+) -> BlockDevice:
+    """Confirm that the device of ``attachment`` has its new size, after the cloud resized it.
+
+    Its identity is proven as by `locate`, before and after. Where it is smaller the kernel is made
+    to ask it again: a SCSI disk, or the controller of an NVMe namespace; files, loop devices and
+    Xen's disks need nothing. That needs root, and a sysfs that can be written. Idempotent: a device
+    that has the size is returned at once.
+
+    Args:
+        attachment: what the provider said, before the resize or after it.
+        size: bytes that the device has to have at least; also at least that of the attachment.
+        root: as for `locate`.
+        deadline: until when to wait for the size; None looks, rescans, and looks again.
+        unproven: as for `locate`.
+        identify: as for `locate`.
+        watch: as for `locate`.
+
+    Returns:
+        The device with its size in bytes as it is now.
+
+    Raises:
+        DeviceNotGrown: it is smaller still; nothing is wrong with it otherwise.
+        DeviceUnavailable, DeviceMismatch, UnsupportedOperation, OperationCancelled: as `locate`.
+    """
+    host = Host(root, identify, unproven)
+    return awaited(
+        lambda: look_for_size(host, attachment, size),
+        deadline,
+        lambda: watch(host.folders(attachment)),
+    )

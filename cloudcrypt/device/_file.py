@@ -4,7 +4,7 @@ import os
 import stat
 
 from cloudcrypt.device._node import check_size, kind, measured, opened
-from cloudcrypt.errors import DeviceMismatch
+from cloudcrypt.errors import DeviceMismatch, DeviceUnavailable
 from cloudcrypt.model import Attachment, BlockDevice, FilePath
 
 
@@ -25,6 +25,8 @@ def open_file(attachment: Attachment, identity: FilePath) -> BlockDevice:
         if (found.st_dev, found.st_ino) != seen:  # step 2
             raise DeviceMismatch(identity.path, (found.st_dev, found.st_ino), seen)
         device = measured(attachment, identity.path, fd)
+    except OSError as error:
+        raise DeviceUnavailable(identity.path, error.strerror or "unknown error") from error
     finally:
         os.close(fd)
     check_size(attachment, device)  # step 3

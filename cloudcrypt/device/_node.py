@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from cloudcrypt.device._sysfs import Disk
+from cloudcrypt.disk import disk_sequence, identity_of
 from cloudcrypt.errors import DeviceMismatch, DeviceUnavailable
 from cloudcrypt.model import Attachment, BlockDevice
 
@@ -15,6 +16,7 @@ ROOT: Final = Path("/")
 
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _SYSFS_BLOCK: Final = 512  # bytes: the unit of /sys/block/*/size, whatever the device's own
+_LOOKS: Final = 3  # at a size that somebody else changes meanwhile
 
 
 def is_host(root: Path) -> bool:
@@ -60,24 +62,49 @@ def check_node(path: str, found: os.stat_result, disk: Disk, root: Path) -> None
         raise DeviceMismatch(path, f"device number {number}", f"{stated}, as sysfs says")
 
 
-def measured(attachment: Attachment, path: str, fd: int) -> BlockDevice:
-    """Return the open device with its size now."""
-    size = os.lseek(fd, 0, os.SEEK_END)
-    found = os.fstat(fd)
-    return BlockDevice(attachment.volume_id, Path(path), size, (found.st_dev, found.st_ino))
+def check_sequence(path: str, fd: int, disk: Disk) -> None:
+    """Return if what sysfs says, until now, is said of the open device.
+
+    Names and numbers are used again for the next disk; its sequence number tells (Linux 5.15).
+
+    Raises:
+        DeviceUnavailable: another disk has its name by now.
+    """
+    sequence = disk_sequence(fd)
+    if sequence is not None and disk.attribute("diskseq") != str(sequence):
+        raise DeviceUnavailable(path, "another disk took its place while it was looked at")
 
 
-def check_size(attachment: Attachment, device: BlockDevice, disk: Disk | None = None) -> None:
-    """Refuse a device that is smaller than the attachment says, or not of the size in sysfs.
+def measured(attachment: Attachment, path: str, fd: int, disk: Disk | None = None) -> BlockDevice:
+    """Return the open device with its size now, which is the one in the sysfs of ``disk`` too.
+
+    Raises:
+        OSError: it has gone.
+        DeviceUnavailable: sysfs states no size (any more), or none yet: it comes or goes.
+        DeviceMismatch: sysfs states another size.
+    """
+    size = os.lseek(fd, 0, os.SEEK_END) if disk is None else _agreed_size(path, fd, disk)
+    return BlockDevice(attachment.volume_id, Path(path), size, identity_of(fd))
+
+
+def _agreed_size(path: str, fd: int, disk: Disk) -> int:
+    """Return the size that the open device and sysfs agree on; errors as `measured`."""
+    size, stated = 0, None
+    for _ in range(_LOOKS):  # it may be resized in between
+        size, stated = os.lseek(fd, 0, os.SEEK_END), disk.attribute("size")
+        if stated in (None, "0"):
+            raise DeviceUnavailable(path, "it has no size: it is not ready yet, or has gone")
+        if stated == str(size // _SYSFS_BLOCK):
+            return size
+    raise DeviceMismatch(path, f"{size} bytes", f"{stated} blocks, says sysfs")
+
+
+def check_size(attachment: Attachment, device: BlockDevice) -> None:
+    """Refuse a device that is smaller than the attachment says.
 
     Raises:
         DeviceMismatch: it is.
     """
-    path = str(device.path)
     if device.size < attachment.size:
-        raise DeviceMismatch(path, f"{device.size} bytes", f"{attachment.size} bytes or more")
-    if disk is None:
-        return
-    stated = disk.attribute("size")
-    if stated != str(device.size // _SYSFS_BLOCK):
-        raise DeviceMismatch(path, f"{device.size} bytes", f"{stated} blocks, says sysfs")
+        expected = f"{attachment.size} bytes or more"
+        raise DeviceMismatch(str(device.path), f"{device.size} bytes", expected)

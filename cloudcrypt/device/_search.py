@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-from cloudcrypt.device._node import check_node, check_size, measured, opened
+from cloudcrypt.device._node import check_node, check_sequence, check_size, measured, opened
 from cloudcrypt.device._sysfs import Disk, disks
 from cloudcrypt.errors import DeviceMismatch, DeviceUnavailable
 from cloudcrypt.model import Attachment, BlockDevice
@@ -42,8 +42,8 @@ def find(attachment: Attachment, wanted: Wanted, root: Path) -> BlockDevice:
         raise DeviceMismatch(names, f"both of {wanted}", "one device")
     if not found:
         raise DeviceUnavailable(f"of volume {attachment.volume_id}", f"no disk has {wanted}")
-    disk, device = found[0]
-    check_size(attachment, device, disk)  # step 3
+    device = found[0][1]
+    check_size(attachment, device)  # step 3
     return device
 
 
@@ -54,7 +54,10 @@ def _asked(attachment: Attachment, wanted: Wanted, disk: Disk, root: Path) -> Bl
         fd = opened(path)
         try:
             check_node(path, os.fstat(fd), disk, root)  # step 2
-            return measured(attachment, path, fd) if wanted.proves(disk, fd) else None
+            if not wanted.proves(disk, fd):
+                return None
+            check_sequence(path, fd, disk)
+            return measured(attachment, path, fd, disk)
         finally:
             os.close(fd)
     except DeviceUnavailable:

@@ -155,7 +155,7 @@ class Node:
 
         Raises:
             PayloadForbids: the ledger says that it has another kind, or is used otherwise.
-            As `VolumeFilesystem.make` and `VolumeFilesystem.adopt`.
+            CloudcryptError: as `VolumeFilesystem.make` and `VolumeFilesystem.adopt`.
         """
         filesystem = self.filesystem(device.volume_id)
         payload = self.require_record(device.volume_id).payload
@@ -190,7 +190,7 @@ class Node:
         Raises:
             MountConflict: a volume with integrity is mounted twice; nothing was changed.
             MountBusy: its filesystem is in use; nothing was changed.
-            As `Stage.grow`, `Stage.open`, and the verbs of `VolumeFilesystem`.
+            CloudcryptError: as `Stage.grow`, `Stage.open`, and the verbs of `VolumeFilesystem`.
         """
         volume_id = device.volume_id
         mapping = self._taken_over(device)

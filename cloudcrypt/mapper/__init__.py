@@ -8,14 +8,18 @@ from cloudcrypt.mapper._mapping import KernelMapping
 from cloudcrypt.mapper.engines import Engine, engine_for, geometry_of, payload_size
 from cloudcrypt.mapper.kernel import KernelMapper
 from cloudcrypt.mapper.protocol import Mapper, Mapping, Reopen
+from cloudcrypt.mapper.status import MappedDevice, MappingState, MappingStatus
 from cloudcrypt.mapper.userspace import UserspaceMapper, UserspaceMapping
 
 __all__ = [
     "Engine",
     "KernelMapper",
     "KernelMapping",
+    "MappedDevice",
     "Mapper",
     "Mapping",
+    "MappingState",
+    "MappingStatus",
     "Reopen",
     "UserspaceMapper",
     "UserspaceMapping",

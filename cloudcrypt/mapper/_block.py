@@ -10,7 +10,7 @@ from typing import Protocol
 
 import attrs
 
-from cloudcrypt.disk import HostDisk
+from cloudcrypt.disk import HostDisk, identity_of, lock
 from cloudcrypt.errors import (
     DeviceIOError,
     DeviceMismatch,
@@ -18,6 +18,7 @@ from cloudcrypt.errors import (
     UnsupportedOperation,
 )
 from cloudcrypt.profiles import SECTOR_SIZE
+from cloudcrypt.waiting import Clock
 
 
 class Sectors(Protocol):
@@ -36,8 +37,8 @@ class Sectors(Protocol):
 class Block:
     """A block device that is open for reading, not exclusively.
 
-    ``number`` is ``major:minor``, ``identity`` device number and inode of its node, ``size`` in
-    bytes as it was when it was opened.
+    ``number`` is ``major:minor``, ``identity`` is that of `cloudcrypt.disk.identity_of`, ``size``
+    in bytes as it was when it was opened.
     """
 
     name: str
@@ -53,6 +54,17 @@ class Block:
         """
         os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
+    def keep_others_off(self, *, writable: bool, clock: Clock) -> None:
+        """Lock the device until it is closed here, as `cloudcrypt.disk.FileDisk` does.
+
+        Between the hold of user space and that of the kernel nobody has the device: who opens it
+        then must not go on reading when it is mapped.
+
+        Raises:
+            DeviceBusy: somebody has it open.
+        """
+        lock(self.name, self.descriptor, exclusive=writable, clock=clock)
+
 
 @contextmanager
 def opened_beside(disk: HostDisk) -> Generator[Block]:
@@ -66,7 +78,7 @@ def opened_beside(disk: HostDisk) -> Generator[Block]:
     descriptor = _opened(disk.name, os.O_RDONLY)
     try:
         found = os.fstat(descriptor)
-        identity = found.st_dev, found.st_ino
+        identity = identity_of(descriptor)
         if identity != disk.identity:
             raise DeviceMismatch(disk.name, identity, disk.identity)
         if not stat.S_ISBLK(found.st_mode):

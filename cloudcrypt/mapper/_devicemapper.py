@@ -14,11 +14,11 @@ from typing import Final, Protocol
 
 import attrs
 
+from cloudcrypt.disk import SYSFS, holders
 from cloudcrypt.errors import DeviceBusy, HostUnready, MappingFailed
 from cloudcrypt.mapper._names import node
 
 _CONTROL: Final = Path("/dev/mapper/control")
-_SYSFS: Final = Path("/sys")
 _VERSION: Final = (4, 27, 0)  # the first with deferred removal: Linux 3.13
 # version, data_size, data_start, target_count, open_count, flags, event_nr, padding, dev, name,
 # uuid, data
@@ -102,11 +102,20 @@ class Devices(Protocol):
         """
         ...
 
+    def holders(self, number: str) -> tuple[str, ...]:
+        """Return the kernel's devices that device ``number`` is part of.
+
+        Raises:
+            DeviceUnavailable: it is gone.
+            HostUnready: there is no sysfs.
+        """
+        ...
+
 
 class DeviceMapper:
     """The kernel's device-mapper; see `Devices`."""
 
-    def __init__(self, control: Path = _CONTROL, sysfs: Path = _SYSFS) -> None:
+    def __init__(self, control: Path = _CONTROL, sysfs: Path = SYSFS) -> None:
         """Ask by the device at ``control``; ``sysfs`` tells one device from the next."""
         self._control = control
         self._sysfs = sysfs
@@ -157,6 +166,10 @@ class DeviceMapper:
         if made is None:
             raise MappingFailed(name, "creation", errno.ENXIO, "it is gone again")
         return made
+
+    def holders(self, number: str) -> tuple[str, ...]:
+        """Return what a device is part of; see `Devices.holders`."""
+        return holders(number, sysfs=self._sysfs)
 
     def _ask(
         self,

@@ -88,10 +88,6 @@ class Library(Protocol):
         """Remove the mapping ``name`` and the integrity device below it."""
         ...
 
-    def verify(self, source: Source) -> None:
-        """Return if the volume key is that of the header. Nothing is mapped."""
-        ...
-
 
 class CryptSetup:
     """The installed libcryptsetup; see `Library`."""
@@ -124,7 +120,10 @@ class CryptSetup:
         self._alone(call)
 
     def verify(self, source: Source) -> None:
-        """Return if the key is that of the header; see `Library.verify`."""
+        """Return if the volume key is that of the header; raise `CallError` if not. Maps nothing.
+
+        What can be asked of the library where there is no device-mapper.
+        """
 
         def call() -> None:
             with self._loaded(source) as device:

@@ -5,6 +5,7 @@ from pathlib import Path
 from weakref import WeakSet
 
 from cloudcrypt.errors import DeviceUnavailable
+from cloudcrypt.luks2 import SectorFile
 from cloudcrypt.luks2.gate import Gate
 from cloudcrypt.mapper._block import opened_mapping
 from cloudcrypt.mapper._devicemapper import Active, Devices
@@ -36,7 +37,7 @@ class KernelMapping:
             volume_id: which volume is mapped.
             mode: with integrity or without.
             active: the top of the mapping.
-            device_identity: device number and inode of the device below all.
+            device_identity: of the device below all; see `cloudcrypt.disk.identity_of`.
             devices: the device-mapper.
         """
         self.volume_id = volume_id
@@ -78,7 +79,7 @@ class KernelMapping:
             and (found.number, found.sequence) == (mine.number, mine.sequence)
         )
 
-    def open(self) -> MappedFile:
+    def open(self) -> SectorFile:
         """Open the payload as a raw binary file of the size it has now.
 
         Raises:

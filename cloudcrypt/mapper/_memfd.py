@@ -40,7 +40,8 @@ def _sealed(content: bytes, size: int) -> int:
     descriptor = os.memfd_create("cloudcrypt-header", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.ftruncate(descriptor, size)
-        os.pwrite(descriptor, content, 0)
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(content)
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)
     except BaseException:
         os.close(descriptor)

@@ -15,6 +15,7 @@ from cloudcrypt.disk import HostDisk
 from cloudcrypt.errors import (
     CloudcryptError,
     DeviceBusy,
+    DeviceIOError,
     MappingConflict,
     StateForbids,
     UnsupportedOperation,
@@ -39,6 +40,7 @@ from cloudcrypt.mapper._memfd import header_file
 from cloudcrypt.mapper._names import integrity_name, mapping_name, node
 from cloudcrypt.mapper.engines import payload_size
 from cloudcrypt.mapper.protocol import Reopen
+from cloudcrypt.mapper.status import MappingStatus, status_of
 from cloudcrypt.model import Mode
 from cloudcrypt.waiting import SYSTEM_CLOCK, Clock, Deadline, Steps
 
@@ -82,6 +84,8 @@ class KernelMapper:
         self._locks = MappingLocks(runtime, clock)
         self._clock = clock
         self._mappings: dict[str, KernelMapping] = {}
+        self._unflushed: dict[str, DeviceIOError] = {}
+        self._leaving: set[str] = set()
 
     def activate(
         self, volume_id: str, disk: HostDisk, volume: UnlockedVolume, *, writable: bool
@@ -117,6 +121,7 @@ class KernelMapper:
                 active = self._taken_over(volume_id, active, block, volume, writable=writable)
             mapping = self._mappings.get(volume_id)
             if mapping is None or not mapping.is_of(active):
+                self._remember(volume_id, is_leaving=False)
                 mode = volume.header.mode
                 mapping = KernelMapping(volume_id, mode, active, block.identity, self._devices)
                 self._mappings[volume_id] = mapping
@@ -141,6 +146,18 @@ class KernelMapper:
         found = self._devices.find(name)
         return found is not None or _stack.has_leftovers(self._devices, name)
 
+    def status(self, volume_id: str) -> MappingStatus | None:
+        """Return what the kernel says of the mapping of a volume, whoever made it; None if none.
+
+        Nothing is compared with what the volume ought to be, no key is needed, and nobody is waited
+        for.
+
+        Raises:
+            MappingConflict: what has the name is no LUKS2 mapping.
+            DeviceUnavailable: it was removed meanwhile.
+        """
+        return status_of(self._devices, volume_id)
+
     def resize(self, volume_id: str, capacity: int, reopen: Reopen) -> None:
         """Let the mapping reach byte ``capacity``, also while it is mounted; see `Mapper.resize`.
 
@@ -164,7 +181,8 @@ class KernelMapper:
         Args:
             volume_id: which volume.
             deferred: if it is in use, mounted for instance, have it removed by the kernel as soon
-                as it no longer is. Then the answer is False.
+                as it no longer is. Then the answer is False; asked again afterwards, this mapper
+                says True once.
 
         Raises:
             DeviceBusy: it is in use.
@@ -174,21 +192,35 @@ class KernelMapper:
         name = mapping_name(volume_id)
         with self._locks.held(name):
             active = self._devices.find(name)
-            if active is None:
-                self._mappings.pop(volume_id, None)
-                self._clear(name)
-                return False
-            _stack.require_luks2(active)
-            mapping = self._mappings.get(volume_id)
-            if mapping is not None:
-                mapping.release()
-            failure = _stack.flush(active)
-            self._unmap(name, deferred=deferred)
-            self._mappings.pop(volume_id, None)
+            if active is not None:
+                _stack.require_luks2(active)
+                self._flush(volume_id, active)
+                self._unmap(name, deferred=deferred)
             is_gone = self._devices.find(name) is None
+            if is_gone:
+                self._clear(name)
+            was_mapped = active is not None or volume_id in self._leaving
+            self._remember(volume_id, is_leaving=not is_gone)
+            self._mappings.pop(volume_id, None)
+            failure = self._unflushed.pop(volume_id, None)
         if failure is not None:
             raise failure
-        return is_gone
+        return is_gone and was_mapped
+
+    def _remember(self, volume_id: str, *, is_leaving: bool) -> None:
+        (self._leaving.add if is_leaving else self._leaving.discard)(volume_id)
+
+    def _flush(self, volume_id: str, active: Active) -> None:
+        """End the files of this process, and make durable what was written.
+
+        The kernel tells once that it failed to write, so that is kept until it was passed on.
+        """
+        mapping = self._mappings.get(volume_id)
+        if mapping is not None:
+            mapping.release()
+        failure = _stack.flush(active)
+        if failure is not None:
+            self._unflushed[volume_id] = failure
 
     def _map(
         self,
@@ -209,6 +241,7 @@ class KernelMapper:
             block.forget_cached()  # the kernel may have written past it
             _stack.prepare_integrity(volume_id, disk, volume, writable=writable)
         disk.close()  # gives up the exclusive hold, which the kernel is about to take
+        block.keep_others_off(writable=writable, clock=self._clock)
         flags = (0 if writable else READONLY) | (ALLOW_DISCARDS if self._discards else 0)
         with _stack.bottom(self._devices, name, volume.header, block) as below:
             # The library leaves nothing behind where it fails; an interrupt may come afterwards.

@@ -34,7 +34,7 @@ class Mapping(Protocol):
 
     @property
     def device_identity(self) -> tuple[int, int]:
-        """Device number and inode of the device below."""
+        """That of the device below; see `cloudcrypt.disk.identity_of`."""
         ...
 
     def open(self) -> RawIOBase:
@@ -79,8 +79,12 @@ class Mapper(Protocol[MappingT_co]):
         """
         ...
 
-    def deactivate(self, volume_id: str) -> bool:
+    def deactivate(self, volume_id: str, *, deferred: bool = False) -> bool:
         """Flush and remove the mapping, wipe its key and close its device. Idempotent.
+
+        Args:
+            volume_id: which volume.
+            deferred: if it is in use, remove it as soon as it no longer is. The answer is False.
 
         Returns:
             Whether this mapper had the volume mapped, and nobody else on this host uses its device.

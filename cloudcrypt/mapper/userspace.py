@@ -107,8 +107,9 @@ class UserspaceMapper:
                 if isinstance(mapping.engine, XTSEngine):  # the other one grows when it is closed
                     mapping.engine.capacity = capacity
 
-    def deactivate(self, volume_id: str) -> bool:
-        """Flush and remove the mapping; see `Mapper.deactivate`."""
+    def deactivate(self, volume_id: str, *, deferred: bool = False) -> bool:
+        """Flush and remove the mapping, at once in any case; see `Mapper.deactivate`."""
+        del deferred
         with self._lock:
             mapping = self._mappings.pop(volume_id, None)
         return mapping is not None and mapping.close()

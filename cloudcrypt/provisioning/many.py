@@ -25,6 +25,7 @@ class Step(enum.Enum):
     ATTACHING = "attaching"
     FORMATTING = "formatting"
     OPENING = "opening"
+    MOUNTING = "mounting"
     DONE = "done"
     FAILED = "failed"
 

@@ -63,7 +63,9 @@ class Attachments:
             return begun
         try:
             seen = pair.present(deadline)
-        except NotFound:
+        except NotFound as error:
+            if error.kind not in pair.asked.names:
+                raise
             return None
         return pair.reference if seen.mine is not None and seen.is_user else None
 
@@ -84,6 +86,9 @@ class Attachments:
             self.region.operations.finished(parsed, pair.asked, deadline, again)
         except VolumeInUse as error:
             self._lost(pair, error, deadline)
+        except RequestRejected:  # so is what another caller has attached there meanwhile
+            if not pair.seen(deadline).is_attached:
+                raise
         except AttachmentLimit as error:
             raise self._full(pair, error, deadline) from error
         missing = absence(self.region.clock)
@@ -114,7 +119,7 @@ class Attachments:
         seen = pair.present(deadline)
         if seen.mine is not None and seen.is_user:
             _check_mode(seen.mine, pair)
-            return pair.begun(deadline) or pair.reference
+            return pair.so_already(deadline)
         if seen.is_attached:  # one of the two looks is old
             return Still("shown by one side only")
         leaving = self._check_free(pair, seen.disk, deadline, None)

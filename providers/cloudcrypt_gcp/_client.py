@@ -60,6 +60,9 @@ must not slow down the others.
 """
 GET: Final = "get"
 OPERATIONS: Final = "operations"
+_ONE_QUEUE: Final = "Too many pending operations on a resource"
+"""How the message begins that says that one instance has too many operations under way; its reason
+is that of too many requests (gcp-compute-persistent-disk-csi-driver#1129)."""
 _READING: Final = frozenset({GET, "list"})
 _HUMP: Final = re.compile(r"(?=[A-Z])")
 
@@ -171,7 +174,7 @@ class Api:
             return method(request=asked, retry=None, timeout=timeout)
         except SDK_ERRORS as error:
             refusal = translated(error, request)
-            if isinstance(refusal, Throttled):
+            if isinstance(refusal, Throttled) and not _is_of_one(refusal):
                 family.last = refusal
                 family.bucket.throttled()
             raise refusal from error
@@ -216,6 +219,11 @@ class Api:
         except Throttled as error:  # nothing was sent; GCE said why before
             answer = None if family.last is None else family.last.answer
             raise Throttled(request.action, answer=answer) from error
+
+
+def _is_of_one(refusal: Throttled) -> bool:
+    """Say whether it is one instance that is asked too much of: others need not wait for it."""
+    return refusal.answer is not None and refusal.answer.message.startswith(_ONE_QUEUE)
 
 
 def _family_of(action: str) -> str:

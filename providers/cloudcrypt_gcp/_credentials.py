@@ -17,6 +17,7 @@ SCOPES: Final = ("https://www.googleapis.com/auth/compute",)
 
 _google: Final[Any] = google.auth  # has no whole types
 _service_account: Final[Any] = service_account
+_unreadable: Final[Any] = auth.DefaultCredentialsError
 
 
 class Login:
@@ -72,11 +73,23 @@ class Login:
 
 
 def _default(provider: str) -> tuple[Any, str | None]:
+    """Return the default credentials and their project.
+
+    Where a file of them is no JSON the error holds all of it, so none of those is a cause of ours.
+    """
     try:
         credentials, project = _google.default(scopes=SCOPES)
     except auth.GoogleAuthError as error:
-        raise translated(error, Request("application default credentials", provider)) from error
-    return credentials, None if project is None else str(project)
+        is_unreadable = isinstance(error.__cause__, ValueError)
+        reason = _unreadable(_first(error)) if is_unreadable else error
+    else:
+        return credentials, None if project is None else str(project)
+    raise translated(reason, Request("application default credentials", provider)) from reason
+
+
+def _first(error: Exception) -> str:
+    """Return what an error says, without the error that it was made of."""
+    return str(error.args[0]) if error.args else type(error).__name__
 
 
 def _of_file(path: str) -> Credentials:

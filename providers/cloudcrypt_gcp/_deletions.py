@@ -1,6 +1,8 @@
-"""Deleting volumes and snapshots by their numbers: what is gone is deleted, no namesake ever is."""
+"""Deleting volumes and snapshots by their numbers: what is gone is deleted, no namesake ever is.
 
-import contextlib
+That a look shows nothing is not enough: it may be one at what is new. Either the operation has
+succeeded, or the thing was seen to go, or it stays away for `GRACE` seconds.
+"""
 
 import attrs
 
@@ -16,11 +18,57 @@ from cloudcrypt.spi import DeleteSnapshot, DeleteVolume
 from cloudcrypt.waiting import Deadline
 from cloudcrypt_gcp._ids import GLOBAL, Reference
 from cloudcrypt_gcp._look import DISKS
-from cloudcrypt_gcp._operations import Asked
+from cloudcrypt_gcp._operations import Again, Asked
 from cloudcrypt_gcp._records import SnapshotRecord
 from cloudcrypt_gcp._region import Region
 from cloudcrypt_gcp._volumes import holders_of
-from cloudcrypt_gcp._waits import Still, absence, until
+from cloudcrypt_gcp._waits import GRACE, Missing, Still, absence, until
+
+
+@attrs.define
+class _End:
+    """Whether what does not show is deleted, to one caller who waits for it."""
+
+    region: Region
+    since: float | None
+    is_sure: bool
+    _away: Missing
+
+    @classmethod
+    def of(
+        cls, region: Region, reference: Reference, asked: Asked, deadline: Deadline, again: Again
+    ) -> "_End":
+        """Wait for the operation, where there is one, and return what that says.
+
+        Raises:
+            OperationPending: it is under way at the deadline.
+            NotFound: it is something else that there is not, such as the project.
+            RequestError, ProviderError: it failed.
+        """
+        try:
+            done = region.operations.finished(reference, asked, deadline, again)
+        except NotFound as error:
+            if error.kind not in asked.names:
+                raise
+            done = _unseen(region, reference)
+        return cls(region, done.since, bool(done.operation), absence(region.clock))
+
+    def is_shown(self, *, is_going: bool) -> None:
+        """Record that it is there."""
+        self._away.found()
+        self.is_sure |= is_going
+
+    @property
+    def has_come(self) -> bool:
+        """Whether what does not show now is deleted."""
+        now = self.region.clock.now().timestamp()
+        is_over = self.since is not None and now - self.since >= GRACE
+        return self._away.is_over() or is_over or self.is_sure
+
+
+def _unseen(region: Region, reference: Reference) -> Reference:
+    """Return the reference of a deletion that GCE has not confirmed: it just knows nothing, now."""
+    return attrs.evolve(reference, operation="", since=region.clock.now().timestamp())
 
 
 @attrs.frozen
@@ -63,9 +111,7 @@ class VolumeDeletions:
             return self._deleted(intent, attempt, deadline)
 
         try:
-            self.region.operations.finished(parsed, self._asked(intent), deadline, again)
-        except NotFound:
-            pass
+            end = _End.of(self.region, parsed, self._asked(intent), deadline, again)
         except VolumeInUse as error:
             refusal = self._in_use(intent, error, deadline)
             if refusal is None:
@@ -75,7 +121,8 @@ class VolumeDeletions:
         def look() -> Still | None:
             record = self.region.disk_or_none(intent.volume_id, deadline)
             if record is None:
-                return None
+                return None if end.has_come else Still("not shown")
+            end.is_shown(is_going=record.is_going)
             state = record.status.lower()
             if not record.is_going and missing.is_over():
                 raise OperationFailed("deletion", intent.volume_id, f"the volume is {state}")
@@ -96,8 +143,10 @@ class VolumeDeletions:
             operation = self.region.operations.begin(
                 self._asked(intent), parameters, attempt, deadline
             )
-        except NotFound:
-            return self._reference(intent)
+        except NotFound as error:
+            if error.kind not in self._asked(intent).names:
+                raise
+            return _unseen(self.region, self._reference(intent))
         except VolumeInUse as error:
             refusal = self._in_use(intent, error, deadline)
             if refusal is None:
@@ -105,7 +154,9 @@ class VolumeDeletions:
             raise refusal from error
         except WrongVolumeState as error:
             record = self.region.disk_or_none(intent.volume_id, deadline)
-            if record is None or record.is_going:
+            if record is None:
+                return _unseen(self.region, self._reference(intent))
+            if record.is_going:
                 return self._reference(intent)
             state = record.status.lower()
             return Still(
@@ -173,13 +224,13 @@ class SnapshotDeletions:
         def again(attempt: int, _: CloudcryptError) -> Reference:
             return self._deleted(intent, attempt, deadline)
 
-        with contextlib.suppress(NotFound):
-            self.region.operations.finished(parsed, self._asked(intent), deadline, again)
+        end = _End.of(self.region, parsed, self._asked(intent), deadline, again)
 
         def look() -> Still | None:
             record = self._record(intent, deadline)
             if record is None:
-                return None
+                return None if end.has_come else Still("not shown")
+            end.is_shown(is_going=record.is_going)
             state = record.status.lower()
             if not record.is_going and missing.is_over():
                 raise OperationFailed("deletion", intent.snapshot_id, f"the snapshot is {state}")
@@ -204,11 +255,15 @@ class SnapshotDeletions:
             operation = self.region.operations.begin(
                 self._asked(intent), parameters, attempt, deadline
             )
-        except NotFound:
-            return self._reference(intent)
+        except NotFound as error:
+            if error.kind not in self._asked(intent).names:
+                raise
+            return _unseen(self.region, self._reference(intent))
         except WrongVolumeState as error:
             record = self._record(intent, deadline)
-            if record is None or record.is_going:
+            if record is None:
+                return _unseen(self.region, self._reference(intent))
+            if record.is_going:
                 return self._reference(intent)
             refusal = WrongVolumeState(
                 intent.snapshot_id, error.state, "deletion", answer=error.answer

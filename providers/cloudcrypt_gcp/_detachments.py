@@ -55,7 +55,9 @@ class Detachments:
             return begun
         try:
             seen = pair.seen(deadline)
-        except NotFound:
+        except NotFound as error:
+            if error.kind not in pair.asked.names:
+                raise
             return None
         return None if seen.is_attached else pair.reference
 
@@ -143,4 +145,4 @@ class Detachments:
             raise AttachedElsewhere(pair.volume_id, pair.text(other))
         if pair.under_way(ATTACH, deadline) is not None:
             return Still("waiting for an attachment to the instance")
-        return pair.begun(deadline) or pair.reference
+        return pair.so_already(deadline)

@@ -222,12 +222,13 @@ SDK_ERRORS: Final = (
 
 _UNREACHED: Final = (
     ParseError,
+    UnicodeDecodeError,
     auth.ResponseError,
     auth.TimeoutError,
     auth.TransportError,
     requests.RequestException,
 )
-"""Nobody knows whether GCE has got the request, or GCE could not be asked for a token."""
+"""Nobody knows whether GCE has done what was asked, or GCE could not be asked for a token."""
 
 
 def answer_of(error: GoogleAPICallError) -> Answer:
@@ -285,10 +286,10 @@ def _make_of(answer: Answer) -> Make:
     return make or _make_by_status(answer.status or 0)
 
 
+# Not 404: without GCE's own reason it is a proxy, or a wrong endpoint, that knows no such path.
 _BY_STATUS: Final[Mapping[int, Make]] = {
     400: _rejected,
     403: _denied,
-    404: _missing,
     409: _exists,
     412: _changed,
     429: _throttled,

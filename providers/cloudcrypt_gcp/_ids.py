@@ -22,6 +22,8 @@ _FORM: Final = re.compile(
     re.ASCII,
 )
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,19}", re.ASCII)
+_PART: Final = re.compile(r"[a-zA-Z0-9_-]*", re.ASCII)
+_SCOPES: Final = frozenset({"global", "regions", "zones"})
 _INSTANCE: Final = re.compile(
     r"((https://[a-z0-9.-]+/compute/[a-z0-9]+/)?projects/(?P<project>[a-z0-9.:-]+)/zones/)?"
     r"(?P<zone>[a-z0-9-]+)/(?(project)instances/)(?P<name>[a-z]([a-z0-9-]{0,61}[a-z0-9])?)",
@@ -178,6 +180,8 @@ class Reference:
     ``operation`` is its name in ``scope``; empty if nothing had to be asked, or GCE does not know
     the operation any more. ``number`` is that of the disk or snapshot; empty where only ``name``,
     the one that the snapshot gets, is known yet. ``attempt`` counts how often the same was asked.
+    ``since`` is the time of day, in seconds since 1970, at which GCE said that there is no such
+    thing; a look that shows nothing may be one at what is new.
     """
 
     scope: Scope
@@ -185,6 +189,7 @@ class Reference:
     number: str = ""
     name: str = ""
     attempt: int = 1
+    since: float | None = None
 
     @classmethod
     def parse(cls, text: str, number: str | None = None) -> Self:
@@ -204,14 +209,27 @@ class Reference:
                 _text(found, "operation"),
                 _text(found, "number"),
                 _text(found, "name"),
-                int(found.get("attempt", 1)),
+                _whole(found, "attempt", 1),
+                found.get("since"),
             )
         except (AttributeError, RecursionError, TypeError, ValueError) as error:
             raise NotFound("operation", text) from error
-        is_number = _NUMBER.fullmatch(reference.number) is not None
-        if not (is_number or reference.name) or number not in {None, reference.number}:
+        if not reference.is_sound or number not in {None, reference.number}:
             raise NotFound("operation", text)
         return reference
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether GCE could have all that it names."""
+        is_number = _NUMBER.fullmatch(self.number) is not None
+        parts = (self.scope.name, self.operation, self.name)
+        return (
+            (is_number or (not self.number and bool(self.name)))
+            and all(_PART.fullmatch(part) for part in parts)
+            and self.scope.kind in _SCOPES
+            and bool(self.scope.name) == (self.scope.kind != GLOBAL.kind)
+            and (self.since is None or isinstance(self.since, float))
+        )
 
     def __str__(self) -> str:
         """Return the text of the reference."""
@@ -219,6 +237,13 @@ class Reference:
         if self.attempt == 1:
             del facts["attempt"]
         return json.dumps({key: fact for key, fact in facts.items() if fact}, sort_keys=True)
+
+
+def _whole(document: Any, name: str, otherwise: int) -> int:  # noqa: ANN401 - of a stored text
+    number = document.get(name, otherwise)
+    if type(number) is not int or number < 1:
+        raise TypeError(name)
+    return number
 
 
 def _text(document: Any, name: str) -> str:  # noqa: ANN401 - of a stored text

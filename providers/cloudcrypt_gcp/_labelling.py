@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from cloudcrypt.errors import CloudcryptError, WrongVolumeState
+from cloudcrypt.errors import CloudcryptError, Throttled, WrongVolumeState
 from cloudcrypt.model import Volume
 from cloudcrypt.waiting import Deadline
 from cloudcrypt_gcp import _marks
@@ -40,7 +40,7 @@ class Labels:
             all_labels = {**wanted, **_marks.reserved_labels(disk.labels)}
             try:
                 self._sent(volume_id, disk.fingerprint, all_labels, deadline)
-            except WrongVolumeState as error:  # the fingerprint is that of other labels
+            except (Throttled, WrongVolumeState) as error:  # or the labels are others by now
                 return Still("changed by somebody else", error)
             return Still("set, and not shown yet")
 

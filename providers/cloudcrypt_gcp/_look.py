@@ -19,8 +19,8 @@ from cloudcrypt_gcp._url import is_zone_of
 
 DISKS: Final[Mapping[str, str]] = {"zones": "disks", "regions": "regionDisks"}
 """What GCE calls the disks of a kind of scope."""
-_UNREACHABLE: Final = "UNREACHABLE"
-"""The code of the warning that stands where the disks of a zone should be, but are not known."""
+INCOMPLETE: Final = frozenset({"PARTIAL_SUCCESS", "UNREACHABLE"})
+"""Codes of the warnings that stand where something should be, but is not known."""
 
 
 def where(field: str, value: str) -> str:
@@ -43,20 +43,22 @@ class Look:
     def disk(self, scope: Scope, key: str, deadline: Deadline) -> DiskRecord | None:
         """Return the disk with this number or name, or None if GCE has none."""
         parameters = {**scope.parameters, "disk": key}
-        shown = self._found(f"{DISKS[scope.kind]}.get", parameters, deadline)
+        shown = self._found(f"{DISKS[scope.kind]}.get", parameters, deadline, {"volume": key})
         record = None if shown is None else DiskRecord.of(shown)
         return record if record is not None and key in {record.number, record.name} else None
 
     def snapshot(self, key: str, deadline: Deadline) -> SnapshotRecord | None:
         """Return the snapshot with this number or name, or None if GCE has none."""
-        shown = self._found("snapshots.get", {"snapshot": key}, deadline)
+        names = {"snapshot": key}
+        shown = self._found("snapshots.get", names, deadline, names)
         record = None if shown is None else SnapshotRecord.of(shown)
         return record if record is not None and key in {record.number, record.name} else None
 
     def instance(self, instance: Instance, deadline: Deadline) -> InstanceRecord | None:
         """Return the instance, or None if GCE has none."""
         parameters = {"zone": instance.zone, "instance": instance.name}
-        shown = self._found("instances.get", parameters, deadline)
+        names = {"instance": str(instance)}
+        shown = self._found("instances.get", parameters, deadline, names)
         return None if shown is None else InstanceRecord.of(shown)
 
     def disks(self, deadline: Deadline) -> Iterator[DiskRecord]:
@@ -116,13 +118,23 @@ class Look:
         return known
 
     def _found(
-        self, action: str, parameters: Mapping[str, object], deadline: Deadline
+        self,
+        action: str,
+        parameters: Mapping[str, object],
+        deadline: Deadline,
+        names: Mapping[str, str],
     ) -> Any | None:  # noqa: ANN401 - a message of the SDK
+        """Return what the only one of ``names`` stands for, or None if GCE has no such thing.
+
+        Raises:
+            NotFound: it is something else that there is not, such as the project.
+        """
         for _ in range(2):
             try:
-                return self._api.again(action, parameters, deadline)
-            except NotFound:
-                continue
+                return self._api.again(action, parameters, deadline, names)
+            except NotFound as error:
+                if error.kind not in names:
+                    raise
         return None
 
     def _listed_disks(self, wanted: str, deadline: Deadline) -> Iterator[DiskRecord]:
@@ -131,7 +143,7 @@ class Look:
             for scope, shown in page.items.items():
                 if not self._is_here(scope):
                     continue
-                if shown.warning.code == _UNREACHABLE:
+                if shown.warning.code in INCOMPLETE:
                     self._check_reached([scope])
                 for one in shown.disks:
                     record = DiskRecord.of(one)
@@ -170,4 +182,4 @@ def _is_of(mark: Mark, name: str, token: str | None) -> bool:
 
 def _unreached(page: Any, region: str) -> list[str]:  # noqa: ANN401 - a message of the SDK
     """Return what a page does not know, where it only says that there is something: all of it."""
-    return [f"regions/{region}"] if page.warning.code == _UNREACHABLE else []
+    return [f"regions/{region}"] if page.warning.code in INCOMPLETE else []

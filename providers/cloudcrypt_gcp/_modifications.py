@@ -110,7 +110,11 @@ class Modifications:
         def again(attempt: int, _: CloudcryptError) -> Reference:
             return self._changed(intent, Attempts(attempt), deadline)
 
-        self.region.operations.finished(parsed, self._asked(intent), deadline, again)
+        try:
+            self.region.operations.finished(parsed, self._asked(intent), deadline, again)
+        except RequestRejected:  # so is what another caller has changed in that way meanwhile
+            if target.missing_in(self.region.disk(intent.volume_id, deadline)):
+                raise
 
         def look() -> Volume | Still:
             disk = self.region.disk(intent.volume_id, deadline)
@@ -141,7 +145,7 @@ class Modifications:
         _types.check_change(intent, disk)
         wanted = target.missing_in(disk)
         if not wanted:
-            return self._begun(intent, deadline) or self._reference(intent)
+            return self.region.so_already(self._asked(intent), self._reference(intent), deadline)
         asked = self._asked(intent, set(wanted))
         try:
             operation = self.region.operations.begin(

@@ -126,6 +126,10 @@ class Pair:
         """Return the reference of what was asked for already, or None."""
         return self.region.latest(self.asked, self.reference, deadline)
 
+    def so_already(self, deadline: Deadline) -> Reference:
+        """Return the reference of what is so, whoever has made it so."""
+        return self.region.so_already(self.asked, self.reference, deadline)
+
     def refer(self, operation: OperationRecord, attempt: int) -> Reference:
         """Return the reference of an operation."""
         return attrs.evolve(

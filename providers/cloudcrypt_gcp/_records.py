@@ -20,6 +20,8 @@ COMING: Final = frozenset({"CREATING", "RESTORING"})
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _KEY_VERSION: Final = "/cryptoKeyVersions/"
+_FAILURES: Final = 400
+"""The least HTTP status that says that something has failed."""
 
 
 def path_of(url: str) -> str:
@@ -221,6 +223,16 @@ class InstanceRecord:
         return next((one for one in self.disks if one.source == disk.path), None)
 
 
+def _errors(shown: Any) -> tuple[tuple[str, str], ...]:  # noqa: ANN401 - a message of the SDK
+    """Return code and message of each error of an operation; its HTTP status alone is one, too."""
+    errors: Iterable[Any] = shown.error.errors
+    found = tuple((str(one.code), str(one.message)) for one in errors)
+    status = int(shown.http_error_status_code)
+    if not found and status >= _FAILURES:
+        return ((f"HTTP {status}", str(shown.http_error_message)),)
+    return found
+
+
 @attrs.frozen
 class OperationRecord:
     """An operation; ``target`` is the path of what it changes, ``errors`` code and message."""
@@ -240,7 +252,6 @@ class OperationRecord:
     def of(cls, shown: Any) -> Self:  # noqa: ANN401 - a message of the SDK
         """Read what GCE shows."""
         status = str(getattr(shown.status, "name", shown.status))
-        errors: Iterable[Any] = shown.error.errors
         return cls(
             name=str(shown.name),
             scope=_scope(shown),
@@ -250,6 +261,6 @@ class OperationRecord:
             target=path_of(shown.target_link),
             number=str(shown.target_id),
             request_id=str(shown.client_operation_id),
-            errors=tuple((str(one.code), str(one.message)) for one in errors),
+            errors=_errors(shown),
             http_status=int(shown.http_error_status_code) or None,
         )

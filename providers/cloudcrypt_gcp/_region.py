@@ -11,7 +11,7 @@ from cloudcrypt_gcp._client import Api
 from cloudcrypt_gcp._ids import Reference, Site
 from cloudcrypt_gcp._look import Look
 from cloudcrypt_gcp._operations import Asked, Operations
-from cloudcrypt_gcp._records import DiskRecord
+from cloudcrypt_gcp._records import DiskRecord, OperationRecord
 from cloudcrypt_gcp._volumes import to_volume
 
 I_contra = TypeVar("I_contra", contravariant=True)
@@ -84,9 +84,26 @@ class Region:
 
     def latest(self, asked: Asked, reference: Reference, deadline: Deadline) -> Reference | None:
         """Return ``reference`` with the last operation that the request began, or None."""
-        found: Reference | None = None
-        for attempt, record in self.operations.begun(asked, reference.scope, deadline):
-            found = attrs.evolve(
-                reference, scope=record.scope, operation=record.name, attempt=attempt
-            )
+        last = self._last(asked, reference, deadline)
+        return None if last is None else _with(reference, *last)
+
+    def so_already(self, asked: Asked, reference: Reference, deadline: Deadline) -> Reference:
+        """Return the reference of what is as it was asked for, whoever has made it so.
+
+        It has the last operation that the request began, unless that failed: then it was another
+        one's, and the failure says nothing about it.
+        """
+        last = self._last(asked, reference, deadline)
+        return reference if last is None or last[1].errors else _with(reference, *last)
+
+    def _last(
+        self, asked: Asked, reference: Reference, deadline: Deadline
+    ) -> tuple[int, OperationRecord] | None:
+        found: tuple[int, OperationRecord] | None = None
+        for begun in self.operations.begun(asked, reference.scope, deadline):
+            found = begun
         return found
+
+
+def _with(reference: Reference, attempt: int, record: OperationRecord) -> Reference:
+    return attrs.evolve(reference, scope=record.scope, operation=record.name, attempt=attempt)

@@ -131,7 +131,9 @@ def check_change(intent: ResizeVolume | ModifyVolume, disk: DiskRecord) -> None:
         _warn(known, disk.size if size is None else whole(size), iops, throughput)
 
 
-_SHARED_CORE: Final = re.compile(r"(e2-(micro|small|medium)|f1-micro|g1-small)", re.ASCII)
+_SHARED_CORE: Final = re.compile(
+    r"e2-(custom-)?(micro|small|medium)(-[0-9]+)?|f1-micro|g1-small", re.ASCII
+)
 _MACHINE: Final = re.compile(r"(?P<family>[a-z0-9]+)-[a-z]+-(?P<cpus>[0-9]+)(?P<rest>.*)", re.ASCII)
 _LIMITS: Final[Mapping[str, tuple[tuple[int, int], ...]]] = {
     "a4x": ((1, 63), (2, 127)),

@@ -20,7 +20,7 @@ class Server:
     cloud: str
     _process: "subprocess.Popen[str]"
     facts: Mapping[str, str] = attrs.field(factory=dict[str, str])
-    """What `tests.unit.clouds.opened` needs to open a provider."""
+    """What `tests.unit.cloud_opening.opened` needs, the name of the cloud, and a volume type."""
 
     def ask(self, verb: str, **facts: object) -> Any:
         assert self._process.stdin is not None

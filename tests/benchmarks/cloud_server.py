@@ -31,7 +31,7 @@ def serving(name: str, folder: Path) -> Generator[Cloud]:
 def answer(cloud: Cloud, question: Mapping[str, Any]) -> object:
     match question["verb"]:
         case "facts":
-            return cloud.facts()
+            return {"cloud": cloud.name, "kind": cloud.kind, **cloud.facts()}
         case "empty":
             cloud.empty(FakeClock(is_real=True))
             instances = [cloud.instance() for _ in range(question["instances"])]

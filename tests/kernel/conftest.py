@@ -25,10 +25,10 @@ How lines of a module that run while it is imported are covered is seen on the h
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder: `-m "not kernel"` leaves them out."""
+    """Mark the tests of this folder: `-m "not kernel"` leaves them out. Benchmarks are no tests."""
     here = Path(__file__).parent
     for item in items:
-        if here in item.path.parents:
+        if here in item.path.parents and item.get_closest_marker("benchmark") is None:
             item.add_marker(pytest.mark.kernel)
 
 

@@ -3,13 +3,19 @@
 import pytest
 
 from cloudcrypt_testing.vm import VM
-from tests.kernel.guest import mapper_living, mapper_opening, mapper_refusing
+from tests.kernel.guest import (
+    mapper_growing,
+    mapper_living,
+    mapper_opening,
+    mapper_refusing,
+    mapper_tampering,
+)
 from tests.kernel.guest.mapper_bench import CASES
 
-MODULES = (mapper_opening, mapper_refusing, mapper_living)
+MODULES = (mapper_opening, mapper_refusing, mapper_living, mapper_growing, mapper_tampering)
 """Importing them has put their cases into `CASES`."""
 
-TIMEOUT = 1800.0
+TIMEOUT = 3600.0
 """Seconds for all cases; a host with nothing else to do takes a tenth of it."""
 
 

@@ -4,19 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Protocol
 
-import boto3
-from azure.core.credentials import AccessToken
-from google.auth.credentials import AnonymousCredentials
-
 from cloudcrypt.spi import VolumeProvider
-from cloudcrypt.waiting import SYSTEM_CLOCK, Clock
-from cloudcrypt_aws import AwsProvider
-from cloudcrypt_azure import AzureProvider
-from cloudcrypt_gcp import GcpProvider
+from cloudcrypt.waiting import Clock
 from cloudcrypt_testing import fake_aws, fake_azure, fake_gce
 from cloudcrypt_testing.world.clock import FakeClock
 from cloudcrypt_testing.world.exchange import RequestLog
 from cloudcrypt_testing.world.faults import FaultSchedule
+from tests.unit.cloud_opening import opened
 
 
 class Fake(Protocol):
@@ -191,41 +185,3 @@ class Azure(Cloud):
 
 CLOUDS: Final[Mapping[str, Any]] = {each.name: each for each in (Aws, Gce, Azure)}
 """How each of the clouds is made of its fake, by name."""
-
-
-class Nobody:
-    """A credential of Azure that is worth nothing."""
-
-    def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
-        return AccessToken("nobody", 2**33)
-
-
-def opened(cloud: str, facts: Mapping[str, str], clock: Clock = SYSTEM_CLOCK) -> VolumeProvider:
-    """Open the adapter of a cloud, in any process."""
-    endpoint = facts["endpoint"]
-    match cloud:
-        case "aws":
-            region = facts["region"]
-            session = boto3.Session("testing", "testing", region_name=region)
-            return AwsProvider(
-                region, session=session, endpoint=endpoint, zone=f"{region}a", clock=clock
-            )
-        case "gce":
-            return GcpProvider(
-                facts["project"],
-                facts["region"],
-                credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]  # as google-auth has it
-                endpoint=endpoint,
-                zone=f"{facts['region']}-a",
-                clock=clock,
-            )
-        case _:
-            return AzureProvider(
-                facts["subscription"],
-                facts["group"],
-                location=facts["location"],
-                zone="1",
-                credential=Nobody(),
-                endpoint=endpoint,
-                clock=clock,
-            )

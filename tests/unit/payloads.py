@@ -86,7 +86,8 @@ class FileMapper:
             with self.path(volume_id).open("ab") as file:
                 file.truncate(payload_size(Mode.CRYPT, capacity))
 
-    def deactivate(self, volume_id: str) -> bool:
+    def deactivate(self, volume_id: str, *, deferred: bool = False) -> bool:
+        del deferred  # a file is free at once
         return self._mappings.pop(volume_id, None) is not None
 
 

@@ -1,13 +1,17 @@
 """From an attachment to a device: whatever cannot be proven is refused."""
 
+import fcntl
 import os
-from collections.abc import Callable
+import stat
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
 import pytest
 
 from cloudcrypt.device import locate
+from cloudcrypt.disk import disk_sequence, identity_of
 from cloudcrypt.errors import DeviceMismatch, DeviceUnavailable
 from cloudcrypt.model import Attachment, Blank, BlockDevice, FilePath
 
@@ -99,4 +103,53 @@ def test_a_block_device_is_found_where_this_host_has_one_to_spare() -> None:
     path = Path("/dev/loop0")
     if not (path.exists() and os.access(path, os.R_OK)):
         pytest.skip(f"no {path} that this user may read")
-    assert locate(attrs.evolve(_attachment(path), size=0)).path == path
+    device = locate(attrs.evolve(_attachment(path), size=0))
+    assert device.path == path
+    sequence = Path("/sys/block/loop0/diskseq")
+    if sequence.exists():
+        assert device.identity == (path.stat().st_rdev, int(sequence.read_text()))
+
+
+BLOCK = os.stat_result([stat.S_IFBLK, 11, 12, *[0] * 16])  # inode 11 on device 12
+
+
+@pytest.fixture
+def block(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Return the descriptor of what is said to be a block device."""
+
+    def status(_: int) -> os.stat_result:
+        return BLOCK
+
+    fd = os.open(path, os.O_RDONLY)
+    monkeypatch.setattr(os, "fstat", status)
+    yield fd
+    os.close(fd)
+
+
+def test_a_kernel_that_numbers_disks_tells_them_apart_by_that(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def numbered(fd: int, request: int, answer: bytearray) -> int:
+        assert (fd, request) == (block, 0x80081280)  # BLKGETDISKSEQ of linux/fs.h
+        answer[:] = (2**40 + 7).to_bytes(8, sys.byteorder)
+        return 0
+
+    monkeypatch.setattr(fcntl, "ioctl", numbered)
+    assert (disk_sequence(block), identity_of(block)) == (2**40 + 7, (0, 2**40 + 7))
+
+
+def test_a_kernel_that_does_not_tells_their_nodes_apart(block: int) -> None:
+    assert (disk_sequence(block), identity_of(block)) == (None, (12, 11))
+
+
+def test_a_device_that_goes_while_it_is_measured_is_unavailable(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attachment = _attachment(path)
+
+    def gone(*_: int) -> int:
+        raise OSError(6, "No such device or address")
+
+    monkeypatch.setattr(os, "lseek", gone)
+    with pytest.raises(DeviceUnavailable, match="No such device"):
+        locate(attachment)

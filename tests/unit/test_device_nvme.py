@@ -1,23 +1,22 @@
 """An NVMe device is found by serial number and model in sysfs, and proven before it is used."""
 
+import itertools
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import attrs
 import pytest
 
-from cloudcrypt.device import locate
+from cloudcrypt.device import _node, locate
 from cloudcrypt.device._node import check_node
 from cloudcrypt.device._sysfs import Disk
 from cloudcrypt.errors import (
     DeviceMismatch,
     DeviceUnavailable,
     OperationCancelled,
-    UnsupportedOperation,
 )
-from cloudcrypt.model import Attachment, Blank, DeviceName, NvmeSerial
+from cloudcrypt.model import Attachment, Blank, NvmeSerial
 from cloudcrypt.waiting import Cancellation, Deadline, SystemClock
 
 SIZE = 8192
@@ -161,7 +160,7 @@ def test_a_block_device_of_the_number_in_sysfs_is_the_one(node: Node) -> None:
 
 
 class Appearing(SystemClock):
-    """A clock on which a device appears while somebody sleeps."""
+    """A clock on which a device appears while somebody sleeps, and nobody hears of it."""
 
     def __init__(self, node: Node, after: int) -> None:
         self.node = node
@@ -172,7 +171,7 @@ class Appearing(SystemClock):
         return self.time
 
     def sleep(self, seconds: float, wake: object = None) -> None:
-        assert wake is None
+        del wake
         self.time += seconds
         self.left -= 1
         if self.left == 0:
@@ -199,7 +198,70 @@ def test_a_wait_for_a_device_can_be_cancelled(node: Node) -> None:
         locate(ATTACHMENT, root=node.root, deadline=deadline)
 
 
-def test_a_device_that_is_known_by_name_alone_is_refused(node: Node) -> None:
-    attachment = attrs.evolve(ATTACHMENT, identity=DeviceName("/dev/xvdba"))
-    with pytest.raises(UnsupportedOperation):
-        locate(attachment, root=node.root)
+def test_a_wait_ends_with_a_last_look_at_the_deadline(node: Node) -> None:
+    deadline = Deadline.after(10, clock=Appearing(node, 4))  # after 1, 2, 4 and the rest
+    assert locate(ATTACHMENT, root=node.root, deadline=deadline).path.name == "nvme1n1"
+    assert deadline.has_passed
+
+
+@pytest.mark.parametrize("size", ["0\n", "", None])
+def test_a_disk_without_a_size_is_not_ready_yet(node: Node, size: str | None) -> None:
+    node.add("nvme1n1", "vol0a")
+    stated = node.root / "sys/block/nvme1n1/size"
+    if size is None:
+        stated.unlink()
+    else:
+        stated.write_text(size)
+    with pytest.raises(DeviceUnavailable if size != "" else DeviceMismatch):
+        locate(ATTACHMENT, root=node.root)
+
+
+def test_a_disk_that_is_resized_while_it_is_looked_at_has_its_new_size(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = node.add("nvme1n1", "vol0a")
+    attribute = Disk.attribute
+
+    def resizing(disk: Disk, name: str) -> str | None:
+        if name == "size" and path.stat().st_size == SIZE:
+            os.truncate(path, 2 * SIZE)
+            (disk.path / "size").write_text(f"{2 * SIZE // 512}\n")
+        return attribute(disk, name)
+
+    monkeypatch.setattr(Disk, "attribute", resizing)
+    assert locate(ATTACHMENT, root=node.root).size == 2 * SIZE
+
+
+def _becomes(node: Node, monkeypatch: pytest.MonkeyPatch, *, sequence: int | None) -> None:
+    """Let sysfs say number 7 of a disk, and what is open be the disk ``sequence``."""
+    node.add("nvme1n1", "vol0a")
+    (node.root / "sys/block/nvme1n1/diskseq").write_text("7\n")
+    _open_is(monkeypatch, itertools.repeat(sequence))
+
+
+def _open_is(monkeypatch: pytest.MonkeyPatch, sequences: Iterator[int | None]) -> None:
+    def next_sequence(_: int) -> int | None:
+        return next(sequences)
+
+    monkeypatch.setattr(_node, "disk_sequence", next_sequence)
+
+
+@pytest.mark.parametrize("sequence", [7, None])
+def test_what_sysfs_says_is_believed_if_it_is_of_the_open_disk(
+    node: Node, monkeypatch: pytest.MonkeyPatch, sequence: int | None
+) -> None:
+    _becomes(node, monkeypatch, sequence=sequence)
+    assert locate(ATTACHMENT, root=node.root).path.name == "nvme1n1"
+
+
+def test_a_disk_that_takes_the_place_of_another_meanwhile_is_looked_at_again(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _becomes(node, monkeypatch, sequence=6)
+    with pytest.raises(DeviceUnavailable, match="took its place"):
+        locate(ATTACHMENT, root=node.root)
+    _open_is(monkeypatch, iter([6, 7]))
+    clock = Appearing(node, -1)
+    deadline = Deadline.after(10, clock=clock)
+    assert locate(ATTACHMENT, root=node.root, deadline=deadline).path.name == "nvme1n1"
+    assert clock.time == 1

@@ -3,12 +3,15 @@
 import os
 import resource
 import signal
+import stat
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from cloudcrypt.disk import Disk, FileDisk, read
-from cloudcrypt.errors import DeviceBusy, DeviceIOError, DeviceUnavailable
+import cloudcrypt.disk
+from cloudcrypt.disk import Disk, FileDisk, holders, read
+from cloudcrypt.errors import DeviceBusy, DeviceIOError, DeviceUnavailable, HostUnready
 
 SIZE = 1 << 20
 
@@ -198,3 +201,57 @@ def test_the_extents_are_what_was_written(image: Path) -> None:
         assert [(8192, 8200)] == list(disk.extents(8192, 8200))
         assert list(disk.extents(0, 4096)) == []
         assert [(SIZE - 10, SIZE)] == list(disk.extents(SIZE - 10, SIZE))
+
+
+# --- what the kernel has mapped ---
+
+
+def test_an_image_file_is_never_mapped_by_the_kernel(image: Path) -> None:
+    with FileDisk(image) as disk:
+        disk.require_unmapped()
+
+
+@pytest.fixture
+def sysfs(tmp_path: Path) -> Path:
+    """Return a sysfs in which 8:0 is part of nothing, and 8:16 of two mappings."""
+    sysfs = tmp_path / "sys"
+    for number, names in {"8:0": (), "8:16": ("dm-3", "dm-1")}.items():
+        folder = sysfs / "dev" / "block" / number / "holders"
+        folder.mkdir(parents=True)
+        for name in names:
+            (folder / name).touch()
+    return sysfs
+
+
+def test_holders_are_what_sysfs_says(sysfs: Path) -> None:
+    assert holders("8:0", sysfs=sysfs) == ()
+    assert holders("8:16", sysfs=sysfs) == ("dm-1", "dm-3")
+
+
+def test_what_sysfs_does_not_say_is_not_absence(sysfs: Path, tmp_path: Path) -> None:
+    with pytest.raises(DeviceUnavailable, match="/dev/sdz"):
+        holders("8:32", name="/dev/sdz", sysfs=sysfs)
+    with pytest.raises(HostUnready, match="sysfs"):
+        holders("8:0", sysfs=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [((8, 0), None), ((8, 16), DeviceBusy), ((8, 32), DeviceUnavailable)]
+)
+def test_a_block_device_that_the_kernel_maps_is_not_read_beneath_it(
+    image: Path,
+    sysfs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: tuple[int, int],
+    kind: type[Exception] | None,
+) -> None:
+    monkeypatch.setattr(cloudcrypt.disk, "SYSFS", sysfs)
+    with FileDisk(image) as disk:
+        disk._stat = os.stat_result(  # as of a block device
+            (stat.S_IFBLK | 0o600, *disk._stat[1:]), {"st_rdev": os.makedev(*number)}
+        )
+        expected = (
+            nullcontext() if kind is None else pytest.raises(kind, match=str(image)[:20])
+        )  # long texts are cut
+        with expected:
+            disk.require_unmapped()

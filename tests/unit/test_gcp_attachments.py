@@ -191,6 +191,10 @@ def test_an_instance_that_is_full_says_its_limit(
 def test_a_full_queue_of_the_instance_is_waited_for(
     provider: GcpProvider, fake_gce: FakeGce, instance: str
 ) -> None:
+    """The defence is the row ``"rateLimitExceeded": _throttled`` of `REASONS`.
+
+    Without it the status counts, which is that of a missing permission, and nothing is tried again.
+    """
     fake_gce.limit_pending(instance, 1)
     volumes = [created(provider, f"volume-{each}") for each in range(4)]
     handles = [provider.begin(attaching(each, instance)) for each in volumes]

@@ -232,6 +232,10 @@ def test_at_the_quota_a_volume_that_exists_already_is_found(
 def test_no_capacity_in_one_zone_names_it_and_is_no_quota(
     provider: GcpProvider, fake_gce: FakeGce
 ) -> None:
+    """The defence is the row ``"ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS"`` of `OPERATION_CODES`.
+
+    Without it the operation has just failed: whoever asks again asks in the same zone.
+    """
     fake_gce.run_out_of_room(ZONE)
     with pytest.raises(OutOfCapacity) as caught:
         created(provider)

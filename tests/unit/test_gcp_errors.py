@@ -174,7 +174,7 @@ def test_a_limit_that_is_not_of_an_instance_is_a_quota() -> None:
         (400, errors.RequestRejected),
         (401, errors.CredentialsRefused),
         (403, errors.AccessDenied),
-        (404, errors.NotFound),
+        (404, errors.CloudRefused),  # no word of GCE: a proxy, or a wrong endpoint
         (409, errors.RequestConflict),
         (412, errors.WrongVolumeState),
         (418, errors.CloudRefused),

@@ -129,6 +129,11 @@ def test_a_detachment_from_another_instance_is_not_waited_for(
 def test_a_volume_that_was_ripped_out_is_not_told_as_attached(
     provider: GcpProvider, fake_gce: FakeGce, volume: Volume, instance: str
 ) -> None:
+    """Operation and request succeeded, and the disk is gone all the same.
+
+    The defence is in `Attachments._proven`: ``if seen.mine is not None and seen.is_user``. Without
+    it the attachment counts since the operation is done.
+    """
     handle = provider.begin(attaching(volume, instance))
     fake_gce.clock.advance(10)
     fake_gce.rip_out(instance, "data")
@@ -143,6 +148,7 @@ def test_a_volume_that_was_ripped_out_is_not_told_as_attached(
 def test_another_disk_under_the_same_device_name_is_not_taken_for_the_volume(
     provider: GcpProvider, fake_gce: FakeGce, volume: Volume, instance: str
 ) -> None:
+    """The defence is in `InstanceRecord.attached`: ``one.source == disk.path``."""
     other = created(provider, "other")
     attached(provider, other, instance)
     redone(fake_gce, instance, other, device_name="data")

@@ -1,8 +1,15 @@
 """Limits of machine types on GCE, as documented."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+from cloudcrypt.sizes import GIB, MIB
+from cloudcrypt.spi import VolumeType
 from cloudcrypt_gcp import _types
+
+GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "gcp.md"
 
 
 @pytest.mark.parametrize(
@@ -10,6 +17,8 @@ from cloudcrypt_gcp import _types
     [
         ("e2-micro", 16),
         ("e2-medium", 16),
+        ("e2-custom-small-4096", 16),
+        ("e2-custom-4-8192", 128),
         ("f1-micro", 16),
         ("g1-small", 16),
         ("e2-standard-2", 128),
@@ -50,3 +59,21 @@ def test_types_have_names_of_their_own_in_order() -> None:
     names = [each.name for each in _types.TYPES]
     assert names == sorted(set(names))
     assert {_types.DEFAULT, _types.DEFAULT_SHARED, _types.REGIONAL_ONLY} <= set(names)
+
+
+def test_the_guide_has_the_same_table() -> None:
+    rows = [line for line in GUIDE.read_text().splitlines() if re.match(r"\| `(pd|hyper)", line)]
+    assert [re.sub(r" *\| *", "|", row) for row in rows] == [_row(each) for each in _types.TYPES]
+
+
+def _row(kind: VolumeType) -> str:
+    iops = _range(kind.iops, 1) + (
+        f", {kind.iops_per_gib} for each GiB" if kind.iops_per_gib else ""
+    )
+    sizes = _range((kind.size_min, kind.size_max), GIB)
+    throughput, several = _range(kind.throughput, MIB), "yes" if kind.multi_attach else ""
+    return f"|`{kind.name}`|{sizes}|{iops}|{throughput}|{several}|"
+
+
+def _range(bounds: tuple[int, int] | None, unit: int) -> str:
+    return "" if bounds is None else f"{bounds[0] // unit} to {bounds[1] // unit}"

@@ -1,6 +1,5 @@
 """The kernel mapper where it needs no block device: names, locks, hosts that lack something."""
 
-import threading
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,7 +16,6 @@ from cloudcrypt.errors import (
     MappingFailed,
     UnsupportedOperation,
 )
-from cloudcrypt.hostlocks import HostLocks
 from cloudcrypt.luks2 import layout
 from cloudcrypt.mapper import KernelMapper, KernelMapping
 from cloudcrypt.mapper._devicemapper import Active, DeviceMapper, Target
@@ -70,6 +68,9 @@ class Devices:
     def limit(self, name: str, uuid: str, number: str, sectors: int) -> NoReturn:
         raise NotImplementedError
 
+    def holders(self, number: str) -> tuple[str, ...]:
+        return {"253:0": ("dm-7",)}.get(number, ())
+
 
 class Libcryptsetup:
     """A library that unmaps, or fails with an error number."""
@@ -82,9 +83,6 @@ class Libcryptsetup:
         raise NotImplementedError
 
     def resize(self, name: str, source: Source, sectors: int) -> NoReturn:
-        raise NotImplementedError
-
-    def verify(self, source: Source) -> NoReturn:
         raise NotImplementedError
 
     def deactivate(self, name: str) -> None:
@@ -212,6 +210,31 @@ def test_a_mapping_in_use_is_busy_after_a_while(
     assert 2.5 < clock.monotonic() - began < 4
 
 
+def test_a_flush_that_failed_is_told_though_the_mapping_was_in_use_then(
+    mapper: KernelMapper, devices: Devices
+) -> None:
+    devices.found = {NAME: active(users=1)}  # without a node here, so that it cannot be flushed
+    with pytest.raises(DeviceBusy):
+        mapper.deactivate(VOLUME)
+    devices.found = {}  # its user closed it
+    with pytest.raises(DeviceIOError, match="flush"):
+        mapper.deactivate(VOLUME)
+    assert mapper.deactivate(VOLUME) is False  # once
+
+
+def test_closing_waits_for_what_is_below(mapper: KernelMapper, devices: Devices) -> None:
+    limit = f"{NAME}_lim"  # removed by itself, unless somebody looks at it just then
+    devices.found = {NAME: active(), limit: active(limit, "CLOUDCRYPT-LIMIT-1")}
+    with pytest.raises(DeviceIOError):  # there is no node here to flush
+        mapper.deactivate(VOLUME)
+    assert {} == devices.found
+    devices.found = {NAME: active(), limit: active(limit, "CLOUDCRYPT-LIMIT-1")}
+    devices.lingering = {limit}
+    with pytest.raises(DeviceBusy, match=NAME):
+        mapper.deactivate(VOLUME)
+    assert {limit} == set(devices.found)
+
+
 def test_the_end_of_a_mapping_in_use_is_left_to_the_kernel(
     mapper: KernelMapper, devices: Devices
 ) -> None:
@@ -220,6 +243,10 @@ def test_the_end_of_a_mapping_in_use_is_left_to_the_kernel(
     with pytest.raises(DeviceIOError):  # there is no node here to flush
         mapper.deactivate(VOLUME, deferred=True)
     assert [(NAME, True), (f"{NAME}_dif", True)] == devices.removed
+    with pytest.raises(DeviceIOError):  # not gone yet
+        mapper.deactivate(VOLUME, deferred=True)
+    devices.found = {}
+    assert [True, False] == [mapper.deactivate(VOLUME) for _ in range(2)]
 
 
 def test_a_mapping_that_is_large_enough_is_not_unlocked_for_growing(
@@ -354,28 +381,3 @@ def test_one_change_of_a_mapping_at_a_time(
     assert mapper.deactivate(VOLUME) is False
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "run" / "mapper.lock").stat().st_mode & 0o777 == 0o600
-
-
-def test_a_lock_is_taken_as_soon_as_it_is_free(tmp_path: Path) -> None:
-    other = HostLocks(tmp_path / "mapper.lock")
-    taken = other.take(NAME)
-    assert taken is not None
-    theirs: int = taken
-    entered = threading.Event()
-
-    class Releasing(FakeClock):
-        """A clock on which the other one has finished when it is waited for the third time."""
-
-        waits = 0
-
-        def sleep(self, seconds: float, wake: threading.Event | None = None) -> None:
-            super().sleep(seconds, wake)
-            self.waits += 1
-            if self.waits == 3:
-                other.give(NAME, theirs)
-
-    clock = Releasing()
-    with MappingLocks(tmp_path, clock).held(NAME):
-        entered.set()
-        assert other.take(NAME) is None
-    assert (True, 3) == (entered.is_set(), clock.waits)

@@ -186,6 +186,33 @@ def test_a_cache_loses_what_was_not_flushed_and_nothing_else(log: WriteLog) -> N
             log.replay(MemoryDisk(2048), lost=[durable])
 
 
+def test_what_a_cache_may_lose_is_lost_in_several_ways(log: WriteLog) -> None:
+    found = [
+        (state.count, state.lost, read(state.disk, 0, 2048)[::512])
+        for state in log.losses(MemoryDisk(2048))
+    ]
+    assert found == [
+        (1, (0,), b"\0\0\0\0"),  # before the flush
+        (5, (2, 3), b"a\0\0c"),  # at the end: what was durable stays
+        (5, (2,), b"\0\0\0c"),
+        (5, (3,), b"abbc"),
+    ]
+    assert [(2, 0), (3, 1), (4, 3)] == [
+        (count, len(list(log.losses(MemoryDisk(2048), [count])))) for count in (2, 3, 4)
+    ]
+    assert [(4, (2, 3)), (4, (2,)), (4, (3,))] == [
+        (state.count, state.lost) for state in log.losses(MemoryDisk(2048), [4, 4], most=2)
+    ]
+
+
+def test_of_many_that_may_be_lost_some_are_tried(tmp_path: Path) -> None:
+    log = written(tmp_path / "log", *[(number, b"a" * 512, 0) for number in range(10)])
+    lost = [state.lost for state in log.losses(MemoryDisk(8192), most=3)]
+    every = tuple(range(10))
+    assert lost[:4] == [every, (0,), (4,), (8,)]
+    assert lost[4:] == [tuple(n for n in every if n != kept) for kept in (0, 4, 8)]
+
+
 def test_zeros_that_were_written_over_something_are_there(tmp_path: Path) -> None:
     log = written(tmp_path / "log", (0, b"a" * 512, 0), (0, bytes(2 * MIB), 0))
     disk = MemoryDisk(2 * MIB)

@@ -334,3 +334,33 @@ def test_many_threads_share_one_rate() -> None:
     for thread in threads:
         thread.join(60)
     assert len(clock.pauses) == 20
+
+
+# --- waiting for something else as well ---
+
+
+def test_a_sleep_ends_when_something_else_is_set() -> None:
+    wake = threading.Event()
+    threading.Timer(0.05, wake.set).start()
+    for cancellation in (None, Cancellation()):
+        Deadline.after(3600, cancellation=cancellation).sleep(3600, wake)
+
+
+def test_cancelling_ends_a_sleep_that_waits_for_something_else_as_well() -> None:
+    cancellation, wake = Cancellation(), threading.Event()
+    threading.Timer(0.05, cancellation.cancel).start()
+    with pytest.raises(OperationCancelled):
+        Deadline.after(3600, cancellation=cancellation).sleep(3600, wake)
+    assert wake.is_set()
+
+
+def test_cancelling_sets_what_waits_under_it_and_nothing_later() -> None:
+    cancellation = Cancellation()
+    first, second, late = (threading.Event() for _ in range(3))
+    with cancellation.setting(first):
+        pass
+    with cancellation.setting(second):
+        cancellation.cancel()
+    with cancellation.setting(late):
+        assert late.is_set()
+    assert (first.is_set(), second.is_set()) == (False, True)

@@ -2,8 +2,11 @@
 
     disk = vm.plug(google_disk("data"), image, log=path)
     ...
-    for state in WriteLog.read(path).states(MemoryDisk(size)):
+    written = WriteLog.read(path)
+    for state in written.states(MemoryDisk(size)):
         check(state.disk)                      # after each write: every prefix
+    for state in written.losses(MemoryDisk(size)):
+        check(state.disk)                      # some of what was not flushed is lost
 
 The log is that of `blklogwrites` of QEMU: the format of dm-log-writes,
 Documentation/admin-guide/device-mapper/log-writes.rst of Linux.
@@ -54,6 +57,8 @@ class CrashState:
     count: int
     disk: MemoryDisk
     """A copy of its own."""
+    lost: tuple[int, ...] = ()
+    """The numbers of the entries that a volatile cache lost."""
 
 
 @attrs.frozen
@@ -99,6 +104,39 @@ class WriteLog:
                     _apply(log, entry, replica)
                     yield CrashState(number + 1, replica.copy())
 
+    def losses(
+        self, disk: MemoryDisk, counts: Collection[int] | None = None, *, most: int = 4
+    ) -> Iterator[CrashState]:
+        """Yield what the disk is if some of what was not flushed is lost, and the rest is there.
+
+        Of the entries that a cache may lose (see `volatile`) it loses all; or one; or all but one.
+
+        Args:
+            disk: as for `states`.
+            counts: after how many entries the power goes; by default right before each flush, and
+                at the end: then there is most to lose.
+            most: how many are tried, one by one, as the one that is lost, or kept.
+        """
+        replica, done = disk.copy(), 0
+        with FileDisk(self.path) as log:
+            for count in sorted(set(self._fullest() if counts is None else counts)):
+                volatile = self.volatile(count)
+                first = min(volatile, default=count)
+                for number in range(done, first):
+                    _apply(log, self.entries[number], replica)
+                done = max(done, first)
+                for lost in _choices(volatile, most):
+                    twin = replica.copy()
+                    for number in range(done, count):
+                        if number not in lost:
+                            _apply(log, self.entries[number], twin)
+                    yield CrashState(count, twin, lost)
+
+    def _fullest(self) -> list[int]:
+        """Return the counts after which a cache has most to lose."""
+        flushes = [number for number, entry in enumerate(self.entries) if entry.is_flush]
+        return [*flushes, len(self.entries)]
+
     def replay(self, disk: Disk, count: int | None = None, *, lost: Collection[int] = ()) -> None:
         """Do to ``disk`` what the first ``count`` entries did; None is all of them.
 
@@ -142,6 +180,15 @@ def recorded(path: Path) -> int:
     """
     with FileDisk(path) as log:
         return _superblock(log)[0]
+
+
+def _choices(volatile: tuple[int, ...], most: int) -> Iterator[tuple[int, ...]]:
+    """Yield which of the volatile entries are lost: all, one, or all but one; each choice once."""
+    step = max(1, -(-len(volatile) // most))
+    single = volatile[::step]
+    one = [(number,) for number in single]
+    but_one = [tuple(each for each in volatile if each != number) for number in single]
+    yield from dict.fromkeys(lost for lost in [volatile, *one, *but_one] if lost)
 
 
 def _superblock(log: FileDisk) -> tuple[int, int]:

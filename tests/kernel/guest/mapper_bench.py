@@ -4,6 +4,7 @@ import functools
 import importlib
 import subprocess
 import tempfile
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -209,6 +210,14 @@ def refused(kind: type[ErrorT], ask: Callable[[], object]) -> ErrorT:
     except kind as error:
         return error
     raise AssertionError(f"{kind.__name__} was not raised")
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Return when something holds that the kernel brings about by itself."""
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def mapped() -> set[str]:

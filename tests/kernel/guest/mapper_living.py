@@ -162,6 +162,9 @@ def a_mapping_in_use_is_not_closed_unless_its_end_may_be_awaited(bench: Bench) -
     os.close(user)
     wait_until_free(device)
     assert set() == mapped()
+    assert bench.record().holder is not None
+    bench.stage(mapper).close(VOLUME)  # who left it to the kernel gives up the hold
+    assert bench.record().holder is None
     assert b"before the end" == bench.read(device, 0, 14)
     bench.open(device, mapper)
     assert mapper.deactivate(VOLUME, deferred=True) is True

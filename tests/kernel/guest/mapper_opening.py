@@ -7,11 +7,14 @@ from pathlib import Path
 
 from cloudcrypt.disk import FileDisk, read
 from cloudcrypt.errors import StateForbids, UnsupportedOperation
+from cloudcrypt.keys import bound_key_id
 from cloudcrypt.ledger import State
 from cloudcrypt.luks2 import layout
-from cloudcrypt.mapper import KernelMapper
+from cloudcrypt.mapper import KernelMapper, MappingState
 from cloudcrypt.model import Mode
 from cloudcrypt.sizes import KIB, MIB
+from cloudcrypt_testing.profiles import CHEAP
+from cloudcrypt_testing.volumes import header_keys
 from tests.kernel.guest.mapper_bench import (
     CONTENT,
     NAME,
@@ -24,7 +27,9 @@ from tests.kernel.guest.mapper_bench import (
     run,
     settle,
     table,
+    wait_until,
 )
+from tests.unit.nodes import key_service
 
 
 @case()
@@ -128,6 +133,68 @@ def the_key_is_wiped_and_the_device_left_to_the_kernel(bench: Bench) -> None:
     mapper.activate(VOLUME, FileDisk(device.path, writable=True), volume, writable=True)
     assert bytes(len(key)) == bytes(key)
     mapper.deactivate(VOLUME)
+
+
+@case()
+def stock_cryptsetup_reads_every_sector_of_what_user_space_made(bench: Bench) -> None:
+    device = bench.formatted()
+    keys = key_service().get_data_key(bound_key_id(VOLUME), 32)
+    derived = header_keys(CHEAP, VOLUME, 1, bytes(keys.reveal()))
+    passphrase = bench.folder / "passphrase"
+    passphrase.write_bytes(derived.passphrase.reveal())
+    settle()
+    run("cryptsetup", "open", "--key-file", str(passphrase), str(device.path), "stock")
+    written = os.urandom(len(CONTENT))
+    with Path("/dev/mapper/stock").open("r+b") as payload:
+        found = payload.read()
+        assert CONTENT == found[: len(CONTENT)]
+        payload.seek(0)
+        payload.write(written)
+    settle()
+    run("cryptsetup", "close", "stock")
+    assert written == bench.read(device)
+    mapping = bench.open(device)
+    assert len(found) == mapping.size
+    with mapping.open() as payload:
+        assert written + found[len(written) :] == payload.readall()
+    bench.close()
+
+
+@case()
+def the_status_is_what_the_kernel_says(bench: Bench) -> None:
+    device = bench.formatted()
+    mapper = KernelMapper()
+    assert mapper.status(VOLUME) is None
+    mapping = bench.open(device)
+    status = mapper.status(VOLUME)  # of another process
+    assert status is not None
+    assert (MappingState.ACTIVE, bench.mode, mapping.size, False) == (
+        status.state,
+        status.mode,
+        status.size,
+        status.read_only,
+    )
+    assert (NAME, mapping.path, 0, ()) == (status.name, status.path, status.users, status.holders)
+    assert {each.name for each in status.devices} == mapped()
+    assert (table(),) == status.devices[0].table
+    run("dmsetup", "create", "above", "--table", f"0 8 linear {mapping.path} 0")
+    status = mapper.status(VOLUME)
+    assert status is not None
+    assert (1, 1) == (status.users, len(status.holders))
+    settle()
+    run("dmsetup", "remove", "above")
+    run("dmsetup", "suspend", NAME)
+    status = mapper.status(VOLUME)
+    run("dmsetup", "resume", NAME)
+    assert status is not None
+    assert status.state is MappingState.SUSPENDED
+    with mapping.path.open("rb"):
+        mapper.deactivate(VOLUME, deferred=True)
+        status = mapper.status(VOLUME)
+        assert status is not None
+        assert status.state is MappingState.LEAVING
+    wait_until(lambda: mapper.status(VOLUME) is None)
+    bench.stage(mapper).close(VOLUME)
 
 
 @case()

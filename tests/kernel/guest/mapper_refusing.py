@@ -138,6 +138,33 @@ def a_device_that_something_else_has_is_busy(bench: Bench) -> None:
 
 
 @case()
+def nobody_opens_a_device_while_the_kernel_takes_it(bench: Bench) -> None:
+    device = bench.formatted()
+    met = list[str]()
+
+    def look() -> None:
+        for writable in (False, True):
+            refused(DeviceBusy, partial(FileDisk, device.path, writable=writable))
+            met.append("busy")
+
+    bench.open(device, KernelMapper(library=lambda: Careless(look)))
+    assert ["busy", "busy"] == met
+    with FileDisk(device.path) as disk:  # the header of a mapped volume can be read
+        refused(DeviceBusy, disk.require_unmapped)
+    bench.close()
+    settle()
+    with FileDisk(device.path) as reading:
+        reading.require_unmapped()
+        refused(DeviceBusy, lambda: bench.open(device))
+        with bench.unlocked(device) as volume:
+            disk, mapper = FileDisk(device.path), KernelMapper()
+            refused(DeviceBusy, lambda: mapper.activate(VOLUME, disk, volume, writable=True))
+        assert set() == mapped()
+        bench.stage(mapper).open(device, writable=False)  # readers share
+        bench.close()
+
+
+@case()
 def a_mapping_with_other_flags_is_not_taken_over(bench: Bench) -> None:
     device = bench.formatted()
     key = bench.folder / "key"
