@@ -12,7 +12,7 @@ heading = @printf '\n=== %s ===\n' '$(1)'
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-kernel check bench docs constraints clean
+.PHONY: help demo test test-kernel check bench bench-kernel docs constraints clean
 .PHONY: system venv bed style types floors wheel coverage
 
 help: ## list these targets
@@ -33,6 +33,9 @@ check: system bed style types floors wheel docs coverage ## everything that a ch
 
 bench: system venv ## the benchmarks; prints what it measured
 	$(VENV)/python -m pytest -m benchmark -s tests/benchmarks
+
+bench-kernel: system venv bed ## the benchmarks that need a kernel of their own; prints ratios
+	CLOUDCRYPT_KERNEL=required $(VENV)/python -m pytest -m benchmark -s tests/kernel/bench
 
 docs: venv ## the documentation, into docs/_build/html; a warning is an error
 	$(call heading,documentation: sphinx-build)
