@@ -2,6 +2,7 @@
 
 import pytest
 
+from cloudcrypt.model import Mode
 from cloudcrypt_testing.vm import VM
 from tests.kernel.guest import (
     mapper_growing,
@@ -42,3 +43,12 @@ def test_the_kernel_mapper(outcomes: dict[str, str | None], case: str, mode: str
     failure = outcomes[f"{case} {mode}"]
     if failure is not None:
         pytest.fail(failure, pytrace=False)
+
+
+@pytest.mark.parametrize("mode", Mode, ids=lambda mode: mode.value)
+def test_many_volumes_are_opened_and_closed_at_once(shared_vm: VM, mode: Mode) -> None:
+    took = shared_vm.python(
+        "tests.kernel.guest.mapper_speed:seconds", mode.value, 1, timeout=TIMEOUT
+    )
+    assert set(took) == {"one by one", "threads", "processes"}
+    print(took)  # noqa: T201  # opening and closing, in seconds

@@ -133,7 +133,7 @@ def test_these_are_ids_of_volumes(key_id: str) -> None:
         "cloudcrypt/v1/" + "x" * 129,
         "cloudcrypt/v2/vol-1",
         "key-" + ZERO_ID,
-        *RESERVED,
+        *sorted(RESERVED),
     ],
 )
 def test_these_are_not_ids_of_volumes(key_id: str) -> None:
