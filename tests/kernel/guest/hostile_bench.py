@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import traceback
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -28,7 +28,10 @@ from cloudcrypt_testing.profiles import CHEAP, CHEAP_CONSTELLATION
 from tests.kernel.guest.mapper_bench import mapped, settle
 from tests.kernel.guest.mapper_loops import Loop
 
+SECTOR: Final = 4096
 SIZE: Final = 28 * MIB
+SAMPLES: Final = 64
+"""Sectors of a payload that are looked at: each that is an error takes the kernel long."""
 IDS: Final = {"a": "local:0123456789ab/vol-a", "b": "local:0123456789ab/vol-b"}
 FILE: Final = "file"
 CONTENTS: Final = {name: hashlib.shake_256(name.encode()).digest(96 * 1024) for name in ("a", "b")}
@@ -65,12 +68,17 @@ class Hostile:
 
     def image(self, name: str) -> bytes:
         """Return a disk as it was prepared: ``a``, ``b`` or ``old``."""
-        return (self.prepared / f"{name}.img").read_bytes()
+        return _content(self.prepared / f"{name}.img")
 
     def put(self, name: str) -> None:
-        """Let the storage have another disk in the place of a's."""
-        source = self.prepared / f"{name}.img"
-        subprocess.run(["cp", "--sparse=always", source, self.file], check=True)
+        """Let the storage have this disk."""
+        self.file.write_bytes(self.image(name))
+
+    def place(self, name: str) -> int:
+        """Return where in the payload of a volume its file begins, in bytes."""
+        found = _content(self.prepared / f"{name}.ext4").index(CONTENTS[name][:SECTOR])
+        assert found % SECTOR == 0
+        return found
 
     def overwrite(self, offset: int, content: bytes) -> None:
         """Let the storage change its bytes."""
@@ -166,6 +174,21 @@ class Hostile:
 
     def __exit__(self, *_: object) -> None:
         self._closing.close()
+
+
+@functools.cache
+def _content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def readable(path: Path, places: Iterable[int]) -> dict[int, bytes]:
+    """Return the sectors of a device that can be read, by where they begin."""
+    found = dict[int, bytes]()
+    with path.open("rb", buffering=0) as device:
+        for at in places:
+            with suppress(OSError):
+                found[at] = os.pread(device.fileno(), SECTOR, at)
+    return found
 
 
 def forget() -> None:

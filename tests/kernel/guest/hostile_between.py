@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import attrs
@@ -25,15 +24,18 @@ from cloudcrypt.integrity import Geometry
 from cloudcrypt.luks2 import Step, layout
 from cloudcrypt.model import Mode
 from cloudcrypt.profiles import LAYOUTS
-from cloudcrypt.sizes import KIB, MIB
+from cloudcrypt.sizes import MIB
 from cloudcrypt_testing.headers import FIELDS, MetadataCopy
 from tests.kernel.guest.hostile_bench import (
     CONTENTS,
     IDS,
+    SAMPLES,
+    SECTOR,
     SIZE,
     VOLUME,
     Hostile,
     case,
+    readable,
     require_error,
 )
 
@@ -200,25 +202,13 @@ def _not_served(hostile: Hostile, kind: type[CloudcryptError], **facts: object) 
         require_error(ask, kind, **facts)
     for ask in asks[2:]:
         require_error(ask)
-    for name, content in CONTENTS.items():
-        assert not _holds(mapping.path, content[:4096]), name
+    shown = [hostile.place(name) for name in CONTENTS]
+    shown += range(0, mapping.size, mapping.size // SAMPLES // SECTOR * SECTOR)
+    for piece in readable(mapping.path, shown).values():
+        assert all(piece not in content for content in CONTENTS.values())
     assert not hostile.target.is_mount()
     hostile.stage.close(VOLUME)
     hostile.require_untouched(before, record)
-
-
-def _holds(path: Path, piece: bytes) -> bool:
-    """Say whether a device shows these bytes, of a sector, anywhere that it can be read."""
-    with path.open("rb", buffering=0) as device:
-        size = device.seek(0, os.SEEK_END)
-        for at in range(0, size, 4 * KIB):
-            try:
-                found = os.pread(device.fileno(), 4 * KIB, at)
-            except OSError:
-                continue
-            if piece in found:
-                return True
-    return False
 
 
 @case(Mode.CRYPT)
@@ -291,17 +281,11 @@ def _refused_by_integrity(hostile: Hostile, kind: type[CloudcryptError], **facts
 
 
 def _sector_of_file(hostile: Hostile) -> int:
-    """Return where on the disk a sector of the file is; closes the volume."""
-    mapping = hostile.stage.open(hostile.attach(), raw=False)
-    piece = CONTENTS["a"][: 4 * KIB]
-    with mapping.path.open("rb", buffering=0) as device:
-        content = device.read()
-        sector, rest = divmod(content.index(piece), 4 * KIB)
-    assert rest == 0
-    hostile.stage.close(VOLUME)
+    """Return where on the disk the first sector of the file is."""
+    place = hostile.place("a")
     if hostile.mode is Mode.CRYPT:
-        return HEADER + sector * 4 * KIB
-    return GEOMETRY.data_offset(sector)
+        return HEADER + place
+    return GEOMETRY.data_offset(place // SECTOR)
 
 
 @case()
@@ -317,18 +301,18 @@ def a_bit_of_the_data(hostile: Hostile) -> None:
         assert {100 // 16} == differing
     else:
         with path.open("rb", buffering=0) as file:
-            for at in range(0, len(right), 4 * KIB):
+            for at in range(0, len(right), SECTOR):
                 try:
-                    found = os.pread(file.fileno(), 4 * KIB, at)
+                    found = os.pread(file.fileno(), SECTOR, at)
                 except OSError:
                     assert at == 0, f"an error at {at}"
                 else:
-                    assert (right[at : at + 4 * KIB], True) == (found, at > 0)
+                    assert (right[at : at + SECTOR], True) == (found, at > 0)
     hostile.closed()
     hostile.mounted()
     if hostile.mode is Mode.INTEGRITY:  # and written anew, it is right
         with path.open("r+b") as file:
-            file.write(right[: 4 * KIB])
+            file.write(right[:SECTOR])
         assert right == hostile.read()
     hostile.filesystem.unmount(hostile.target)
     assert Health.CLEAN is hostile.filesystem.check()
@@ -347,8 +331,8 @@ def an_older_sector_with_the_tag_of_a_newer_one(hostile: Hostile) -> None:
     start = GEOMETRY.data_offset(0)
     hostile.mounted()
     hostile.closed()  # ext4 counts mounts in its superblock, which is in this sector
-    assert old[start : start + 4096] != hostile.file.read_bytes()[start : start + 4096]
-    hostile.overwrite(start, old[start : start + 4096])
+    assert old[start : start + SECTOR] != hostile.file.read_bytes()[start : start + SECTOR]
+    hostile.overwrite(start, old[start : start + SECTOR])
     _not_served_sector(hostile)
 
 
