@@ -8,8 +8,10 @@ import attrs
 
 from cloudcrypt_testing.vm import VM
 
-PRELOAD = ("cloudcrypt.facade", "cloudcrypt_testing.profiles", "boto3", "cloudcrypt_aws")
-"""What takes an emulated processor seconds to import, and calls of the job need."""
+NODE = ("cloudcrypt.facade", "cloudcrypt_testing.profiles", "cloudcrypt_testing.headers")
+"""What takes an emulated processor seconds to import, and calls of the node plane need."""
+
+PRELOAD = (*NODE, "boto3", "cloudcrypt_aws")
 
 FIRST_ALONE = ("cloudcrypt_azure",)
 

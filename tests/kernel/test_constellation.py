@@ -4,10 +4,16 @@ import pytest
 
 from cloudcrypt_testing.vm import VM
 from tests.kernel.guest.constellation import CASES
+from tests.kernel.machines import NODE
 
 GUEST = "tests.kernel.guest.constellation"
 TIMEOUT = 300.0
 """Seconds for one case, on a busy host: each opens a volume four times, at the real cost."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _preloaded(shared_vm: VM) -> None:
+    shared_vm.preload(NODE)
 
 
 @pytest.mark.parametrize(

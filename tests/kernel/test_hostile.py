@@ -29,6 +29,7 @@ from cloudcrypt_testing.vm import (
 from tests.kernel.guest import hostile_between, hostile_in_use
 from tests.kernel.guest.hostile_bench import CASES, IDS, SIZE
 from tests.kernel.hostile_volumes import prepare
+from tests.kernel.machines import NODE
 
 MODULES = (hostile_between, hostile_in_use)
 """Importing them has put their cases into `CASES`."""
@@ -45,6 +46,11 @@ EBS = "Amazon Elastic Block Store"
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of the volumes; the guest, which sees this file system, copies them."""
     return prepare(tmp_path_factory.mktemp("hostile") / "prepared")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _preloaded(shared_vm: VM) -> None:
+    shared_vm.preload(NODE)
 
 
 @pytest.fixture(scope="module")
