@@ -64,25 +64,25 @@ def a_blanked_header(hostile: Hostile) -> None:
     refused_at(hostile, Step.BINARY)
 
 
-@case()
+@case(Mode.CRYPT)
 def a_header_of_noise(hostile: Hostile) -> None:
     hostile.overwrite(0, os.urandom(HEADER))
     refused_at(hostile, Step.BINARY)
 
 
-@case()
+@case(Mode.CRYPT)
 def one_blanked_copy_of_the_header(hostile: Hostile) -> None:
     hostile.overwrite(layout.SECONDARY_OFFSET, bytes(layout.METADATA_SIZE))
     refused_at(hostile, Step.BINARY)
 
 
-@case()
+@case(Mode.CRYPT)
 def a_bit_of_the_binary_header(hostile: Hostile) -> None:
     hostile.flip(FIELDS["salt"][0])
     refused_at(hostile, Step.CHECKSUM)
 
 
-@case()
+@case(Mode.CRYPT)
 def a_bit_of_the_document(hostile: Hostile) -> None:
     hostile.flip(layout.SECONDARY_OFFSET + layout.BINARY_SIZE + 20)
     refused_at(hostile, Step.CHECKSUM)
@@ -94,7 +94,7 @@ def a_bit_of_the_keyslot(hostile: Hostile) -> None:
     refused_at(hostile, Step.SEAL, SealRefused)
 
 
-@case()
+@case(Mode.CRYPT)
 def an_older_header_with_older_keys(hostile: Hostile) -> None:
     hostile.overwrite(0, hostile.image("old")[:HEADER])
     hostile.require_refused(
@@ -113,13 +113,13 @@ def a_disk_that_lost_its_end(hostile: Hostile) -> None:
     )
 
 
-@case()
+@case(Mode.CRYPT)
 def a_disk_that_lost_its_payload(hostile: Hostile) -> None:
     os.truncate(hostile.file, HEADER)
     refused_at(hostile, Step.READ)
 
 
-@case()
+@case(Mode.CRYPT)
 def a_disk_that_lost_its_end_and_states_its_old_size(hostile: Hostile) -> None:
     os.truncate(hostile.file, SIZE - 2 * MIB)
     device = hostile.attach()
@@ -168,7 +168,7 @@ def the_disk_of_another_volume_that_claims_to_be_this_one(hostile: Hostile) -> N
     refused_at(hostile, Step.SEAL, SealRefused)
 
 
-@case()
+@case(Mode.CRYPT)
 def the_header_of_another_volume(hostile: Hostile) -> None:
     hostile.overwrite(0, hostile.image("b")[:HEADER])
     refused_at(hostile, Step.IDENTITY, IdentityRefused)

@@ -61,7 +61,7 @@ def a_header_that_is_blanked_beneath_a_mount(hostile: Hostile) -> None:
     _mended(hostile)
 
 
-@case()
+@case(Mode.CRYPT)
 def a_header_that_becomes_noise_beneath_a_mount(hostile: Hostile) -> None:
     hostile.mounted()
     noise = os.urandom(HEADER)
