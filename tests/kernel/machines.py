@@ -8,12 +8,15 @@ import attrs
 
 from cloudcrypt_testing.vm import VM
 
-NODE = ("cloudcrypt.facade", "cloudcrypt_testing.profiles", "cloudcrypt_testing.headers")
+NODE = (
+    "cffi.cparser",  # which is imported when it is first used
+    "cloudcrypt.facade",
+    "cloudcrypt_testing.headers",
+    "cloudcrypt_testing.profiles",
+)
 """What takes an emulated processor seconds to import, and calls of the node plane need."""
 
 PRELOAD = (*NODE, "boto3", "cloudcrypt_aws")
-
-FIRST_ALONE = ("cloudcrypt_azure",)
 
 
 @attrs.frozen
@@ -36,5 +39,4 @@ def two_machines(new_vm: Callable[..., VM]) -> Generator[Machines]:
         for vm in vms:
             vm.write_bytes("/proc/sys/kernel/hostname", vm.name.encode())
             vm.preload(PRELOAD)
-        vms[0].preload(FIRST_ALONE)
         yield Machines(*vms)

@@ -1,10 +1,9 @@
-"""What QEMU cannot show of a cloud's disks, added to sysfs; and the clouds' adapters in a guest."""
+"""What QEMU cannot show of a cloud's disks, added to sysfs; and AWS as a guest sees it."""
 
-import functools
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -115,42 +114,12 @@ def _on_vmbus(real: Path) -> Path:
     return folder
 
 
-class Nobody:
-    """A credential of Azure that is worth nothing."""
-
-    def get_token(self, *_scopes: str, **_options: Any) -> Any:
-        """Return a token that lasts."""
-        from azure.core.credentials import AccessToken  # noqa: PLC0415 - seconds, under emulation
-
-        return AccessToken("nobody", 2**33)
-
-
 def aws(facts: Mapping[str, str]) -> VolumeProvider:
-    """Return the adapter of AWS."""
-    import boto3  # noqa: PLC0415 - each guest imports what it needs: that takes seconds
+    """Return the adapter of AWS: of the three SDKs it is imported in the shortest time."""
+    import boto3  # noqa: PLC0415 - seconds, under emulation, which only some guests need
 
     from cloudcrypt_aws import AwsProvider  # noqa: PLC0415
 
     region = facts["region"]
     session = boto3.Session("testing", "testing", region_name=region)
     return AwsProvider(region, session=session, endpoint=facts["endpoint"], zone=f"{region}a")
-
-
-def azure(facts: Mapping[str, str]) -> VolumeProvider:
-    """Return the adapter of Azure."""
-    from cloudcrypt_azure import AzureProvider  # noqa: PLC0415 - as above
-
-    return AzureProvider(
-        facts["subscription"],
-        facts["group"],
-        location=facts["location"],
-        zone="1",
-        credential=Nobody(),
-        endpoint=facts["endpoint"],
-    )
-
-
-@functools.cache
-def adapters() -> Mapping[str, Any]:
-    """Return what makes the adapters that a guest imports in reasonable time."""
-    return {"aws": aws, "azure": azure}

@@ -22,7 +22,7 @@ from cloudcrypt.profiles import PROFILES, Profile
 from cloudcrypt.provisioning import VolumeRequest
 from cloudcrypt.stage import Stage
 from cloudcrypt_testing.profiles import CHEAP, CHEAP_CONSTELLATION
-from tests.kernel.guest.clouds import adapters, device_of
+from tests.kernel.guest.clouds import aws, device_of
 from tests.kernel.guest.filesystem_bench import write
 from tests.kernel.guest.mapper_bench import run
 
@@ -205,7 +205,7 @@ def in_one_call(work: dict[str, Any], cloud: dict[str, str], size: int) -> dict[
 
     Args:
         work: what the job is.
-        cloud: the facts of the cloud, its ``kind`` and ``instance`` among them.
+        cloud: the facts of AWS, and the ``instance`` that this node is.
         size: bytes of the disk; it grows by as much again.
     """
     node = OnNode(Work(**work))
@@ -217,7 +217,7 @@ def in_one_call(work: dict[str, Any], cloud: dict[str, str], size: int) -> dict[
     }
     with (
         closing(SqliteJournal(node.work.folder / "journal.sqlite")) as journal,
-        closing(adapters()[cloud["kind"]](cloud)) as provider,
+        closing(aws(cloud)) as provider,
         mounted_volume(
             provider,
             VolumeRequest("data", size),
@@ -240,7 +240,7 @@ def read_in_one_call(work: dict[str, Any], cloud: dict[str, str], size: int) -> 
     """Mount and read the volume on another node through the facade; it stays attached."""
     node = OnNode(Work(**work))
     with (
-        closing(adapters()[cloud["kind"]](cloud)) as provider,
+        closing(aws(cloud)) as provider,
         mounted_volume(
             provider,
             VolumeRequest("data", size),
