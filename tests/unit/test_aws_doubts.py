@@ -1,8 +1,6 @@
 """The control plane on AWS: answers that are lost, looks that are old, and what must not follow."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -13,79 +11,28 @@ from cloudcrypt.errors import (
     OperationUnknown,
     RequestConflict,
 )
-from cloudcrypt.journal import Entry, SqliteJournal, State
+from cloudcrypt.journal import State
 from cloudcrypt.model import Volume
-from cloudcrypt.provisioning import Provisioner, VolumeRequest
+from cloudcrypt.provisioning import VolumeRequest
 from cloudcrypt.sizes import GIB
-from cloudcrypt.spi import DetachVolume, Handle, Intent, VolumeProvider
-from cloudcrypt_aws import AwsProvider
+from cloudcrypt.spi import DetachVolume
 from cloudcrypt_testing.fake_aws import FakeAws
 from cloudcrypt_testing.world.faults import ConnectionLost, Refused, ReplyLost, StaleRead
 from tests.unit.aws_given import ZONE, opened, passed, together, within
+from tests.unit.dying_hosts import Host
 
 REQUEST = VolumeRequest("data", 2 * GIB, place=ZONE)
 DENIED = Refused("UnauthorizedOperation", status=403)
 
 
-class Dead(BaseException):
-    """The process has died."""
-
-
-class Mortal:
-    """A provider as a process sees it that dies around the request for a change."""
-
-    def __init__(self, provider: AwsProvider, *, is_early: bool = False) -> None:
-        self._provider = provider
-        self._is_early = is_early
-
-    def __getattr__(self, name: str) -> Any:  # of the provider itself
-        return getattr(self._provider, name)
-
-    def begin(self, intent: Intent[Any], **options: Any) -> Handle[Any]:
-        if not self._is_early:
-            self._provider.begin(intent, **options)
-        raise Dead
-
-
-class Host:
-    """A host that asks for volumes: its journal, and processes that come and go."""
-
-    def __init__(self, aws: FakeAws) -> None:
-        self.aws = aws
-        self.journal = SqliteJournal.in_memory()
-
-    def process(self, provider: VolumeProvider | None = None, **options: Any) -> Provisioner:
-        found = opened(self.aws, **options) if provider is None else provider
-        return Provisioner(found, self.journal, clock=self.aws.clock)
-
-    def dies(self, verb: Callable[[Provisioner], object], *, is_early: bool = False) -> None:
-        """Let a process die before its request, or after EC2 has accepted that."""
-        provider: Any = Mortal(opened(self.aws), is_early=is_early)
-        with pytest.raises(Dead):
-            verb(self.process(provider))
-
-    def entries(self) -> list[Entry]:
-        return list(reversed(self.journal.entries()))
-
-    def states(self) -> list[State]:
-        return [entry.state for entry in self.entries()]
-
-
 @pytest.fixture
 def host(fake_aws: FakeAws) -> Host:
-    return Host(fake_aws)
+    return Host(fake_aws, opened)
 
 
 @pytest.fixture
 def volume(host: Host) -> Volume:
     return host.process().ensure_volume(REQUEST)
-
-
-def holders(host: Host, volume: Volume) -> tuple[str, ...]:
-    """Return who holds a volume when all that was accepted has come to its end."""
-    host.aws.faults.clear()
-    host.aws.clock.advance(60)
-    return opened(host.aws).get(volume.id).holders
 
 
 # --- detaching ---
@@ -99,7 +46,7 @@ def test_a_detachment_that_a_process_left_does_not_take_the_next_attachment_away
     host.dies(lambda plane: plane.ensure_detached(volume.id, instance))
     fake_aws.faults.add(StaleRead(), on="DescribeVolumes", times=4)
     host.process().ensure_attached(volume.id, instance)
-    assert holders(host, volume) == (instance,)
+    assert host.holders(volume) == (instance,)
 
 
 def test_a_detachment_from_one_instance_is_not_overridden_by_that_from_another_one(
@@ -114,7 +61,7 @@ def test_a_detachment_from_one_instance_is_not_overridden_by_that_from_another_o
     assert set(host.states()) == {State.DONE}
     fake_aws.faults.add(StaleRead(), on="Describe*", times=2)
     host.process().ensure_attached(volume.id, first)
-    assert holders(host, volume) == (first,)
+    assert host.holders(volume) == (first,)
 
 
 def test_a_volume_that_is_being_detached_is_attached_when_it_is_free(
@@ -125,7 +72,7 @@ def test_a_volume_that_is_being_detached_is_attached_when_it_is_free(
     plane.ensure_attached(volume.id, instance)
     opened(fake_aws).begin(DetachVolume("by others", volume.id, instance))
     plane.ensure_attached(volume.id, instance)
-    assert holders(host, volume) == (instance,)
+    assert host.holders(volume) == (instance,)
 
 
 def test_an_attachment_that_others_undo_before_it_is_resumed_is_made_anew(
@@ -137,7 +84,7 @@ def test_an_attachment_that_others_undo_before_it_is_resumed_is_made_anew(
     fake_aws.clock.advance(60)
     opened(fake_aws).begin(DetachVolume("by others", volume.id, instance))
     host.process().ensure_attached(volume.id, instance)
-    assert holders(host, volume) == (instance,)
+    assert host.holders(volume) == (instance,)
     assert host.states()[1:] == [State.FAILED, State.DONE]
 
 
@@ -174,7 +121,7 @@ def test_a_volume_that_was_not_looked_for_long_enough_does_not_give_way_to_anoth
 def test_a_token_is_not_passed_over_before_its_volume_could_show(
     host: Host, volume: Volume, fake_aws: FakeAws
 ) -> None:
-    other = Host(fake_aws)
+    other = Host(fake_aws, opened)
     fake_aws.faults.add(StaleRead(), on="DescribeVolumes", times=9)
     with pytest.raises(OperationPending):
         other.process().ensure_volume(VolumeRequest("data", 4 * GIB), deadline=within(fake_aws, 3))
@@ -274,7 +221,7 @@ def test_what_was_begun_by_one_url_is_finished_by_another_one_of_its_namespace(
 def test_two_hosts_at_once_get_one_volume_and_one_of_them_the_proof_that_it_is_blank(
     fake_aws: FakeAws,
 ) -> None:
-    hosts = [Host(fake_aws), Host(fake_aws)]
+    hosts = [Host(fake_aws, opened), Host(fake_aws, opened)]
     volumes = together([partial(host.process().ensure_volume, REQUEST) for host in hosts])
     assert len({volume.id for volume in volumes}) == len(fake_aws.volumes()) == 1
     makers = [volume.maker == host.journal.id for volume, host in zip(volumes, hosts, strict=True)]
@@ -288,6 +235,6 @@ def test_a_host_that_comes_back_has_no_proof_about_the_volume_that_another_one_m
 ) -> None:
     host.dies(lambda plane: plane.ensure_volume(REQUEST), is_early=True)
     assert [entry.blank for entry in host.entries()] == [True]
-    made = Host(fake_aws).process().ensure_volume(REQUEST)
+    made = Host(fake_aws, opened).process().ensure_volume(REQUEST)
     assert host.process().ensure_volume(REQUEST) == made
     assert [(entry.outcome, entry.blank) for entry in host.entries()] == [(made.id, False)]

@@ -1,8 +1,6 @@
 """The control plane on Azure: lost answers, old looks, and what must not follow."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -13,80 +11,29 @@ from cloudcrypt.errors import (
     OperationUnknown,
     RequestConflict,
 )
-from cloudcrypt.journal import Entry, SqliteJournal, State
+from cloudcrypt.journal import State
 from cloudcrypt.model import Volume
-from cloudcrypt.provisioning import Provisioner, VolumeRequest
+from cloudcrypt.provisioning import VolumeRequest
 from cloudcrypt.sizes import GIB
-from cloudcrypt.spi import DetachVolume, Handle, Intent, VolumeProvider
-from cloudcrypt_azure import AzureProvider
+from cloudcrypt.spi import DetachVolume
 from cloudcrypt_testing.fake_azure import FakeAzure
 from cloudcrypt_testing.world.faults import ConnectionLost, Refused, ReplyLost, StaleRead
 from tests.unit.azure_given import opened, passed, together, unique, within
+from tests.unit.dying_hosts import Host
 
 REQUEST = VolumeRequest("data", 2 * GIB)
 DENIED = Refused("AuthorizationFailed", status=403)
 LOOKS = "disks.[gl]*"
 
 
-class Dead(BaseException):
-    """The process has died."""
-
-
-class Mortal:
-    """A provider as a process sees it that dies around the request for a change."""
-
-    def __init__(self, provider: AzureProvider, *, is_early: bool = False) -> None:
-        self._provider = provider
-        self._is_early = is_early
-
-    def __getattr__(self, name: str) -> Any:  # of the provider itself
-        return getattr(self._provider, name)
-
-    def begin(self, intent: Intent[Any], **options: Any) -> Handle[Any]:
-        if not self._is_early:
-            self._provider.begin(intent, **options)
-        raise Dead
-
-
-class Host:
-    """A host that asks for volumes: its journal, and processes that come and go."""
-
-    def __init__(self, azure: FakeAzure) -> None:
-        self.azure = azure
-        self.journal = SqliteJournal.in_memory()
-
-    def process(self, provider: VolumeProvider | None = None, **options: Any) -> Provisioner:
-        found = opened(self.azure, **options) if provider is None else provider
-        return Provisioner(found, self.journal, clock=self.azure.clock)
-
-    def dies(self, verb: Callable[[Provisioner], object], *, is_early: bool = False) -> None:
-        """Let a process die before its request, or after Azure has accepted that."""
-        provider: Any = Mortal(opened(self.azure), is_early=is_early)
-        with pytest.raises(Dead):
-            verb(self.process(provider))
-
-    def entries(self) -> list[Entry]:
-        return list(reversed(self.journal.entries()))
-
-    def states(self) -> list[State]:
-        return [entry.state for entry in self.entries()]
-
-
 @pytest.fixture
 def host(fake_azure: FakeAzure) -> Host:
-    return Host(fake_azure)
+    return Host(fake_azure, opened)
 
 
 @pytest.fixture
 def volume(host: Host) -> Volume:
     return host.process().ensure_volume(REQUEST)
-
-
-def holders(host: Host, volume: Volume) -> tuple[str, ...]:
-    """Return who holds a volume when all that was accepted has come to its end."""
-    host.azure.faults.clear()
-    host.azure.clock.advance(60)
-    return opened(host.azure).get(volume.id).holders
 
 
 # --- detaching ---
@@ -100,7 +47,7 @@ def test_a_detachment_that_a_process_left_does_not_take_the_next_attachment_away
     host.dies(lambda plane: plane.ensure_detached(volume.id, instance))
     fake_azure.faults.add(StaleRead(), on=LOOKS, times=4)
     host.process().ensure_attached(volume.id, instance)
-    assert holders(host, volume) == (instance,)
+    assert host.holders(volume) == (instance,)
 
 
 def test_a_detachment_from_one_instance_is_not_overridden_by_that_from_another_one(
@@ -115,7 +62,7 @@ def test_a_detachment_from_one_instance_is_not_overridden_by_that_from_another_o
     assert set(host.states()) == {State.DONE}
     fake_azure.faults.add(StaleRead(), on="*", times=2)
     host.process().ensure_attached(volume.id, first)
-    assert holders(host, volume) == (first,)
+    assert host.holders(volume) == (first,)
 
 
 def test_a_volume_that_is_being_detached_is_attached_when_it_is_free(
@@ -126,7 +73,7 @@ def test_a_volume_that_is_being_detached_is_attached_when_it_is_free(
     plane.ensure_attached(volume.id, instance)
     opened(fake_azure).begin(DetachVolume("by others", volume.id, instance))
     plane.ensure_attached(volume.id, instance)
-    assert holders(host, volume) == (instance,)
+    assert host.holders(volume) == (instance,)
 
 
 def test_an_attachment_that_others_undo_before_it_is_resumed_is_made_anew(
@@ -138,7 +85,7 @@ def test_an_attachment_that_others_undo_before_it_is_resumed_is_made_anew(
     fake_azure.clock.advance(60)
     opened(fake_azure).begin(DetachVolume("by others", volume.id, instance))
     host.process().ensure_attached(volume.id, instance)
-    assert holders(host, volume) == (instance,)
+    assert host.holders(volume) == (instance,)
     assert host.states()[1:] == [State.FAILED, State.DONE]
 
 
@@ -175,7 +122,7 @@ def test_a_volume_that_was_not_looked_for_long_enough_does_not_give_way_to_anoth
 def test_a_volume_that_a_look_does_not_show_yet_is_not_written_over(
     host: Host, volume: Volume, fake_azure: FakeAzure
 ) -> None:
-    other = Host(fake_azure)
+    other = Host(fake_azure, opened)
     fake_azure.faults.add(StaleRead(), on=LOOKS, times=4)  # of the journal, and of the provider
     with pytest.raises(RequestConflict):
         other.process().ensure_volume(VolumeRequest("data", 4 * GIB))
@@ -273,7 +220,7 @@ def test_what_was_begun_by_one_url_is_finished_by_another_one_of_its_namespace(
 def test_two_hosts_at_once_get_one_volume_and_one_of_them_the_proof_that_it_is_blank(
     fake_azure: FakeAzure,
 ) -> None:
-    hosts = [Host(fake_azure), Host(fake_azure)]
+    hosts = [Host(fake_azure, opened), Host(fake_azure, opened)]
     volumes = together([partial(host.process().ensure_volume, REQUEST) for host in hosts])
     assert len({volume.id for volume in volumes}) == len(fake_azure.disks()) == 1
     makers = [volume.maker == host.journal.id for volume, host in zip(volumes, hosts, strict=True)]
@@ -287,6 +234,6 @@ def test_a_host_that_comes_back_has_no_proof_about_the_volume_that_another_one_m
 ) -> None:
     host.dies(lambda plane: plane.ensure_volume(REQUEST), is_early=True)
     assert [entry.blank for entry in host.entries()] == [True]
-    made = Host(fake_azure).process().ensure_volume(REQUEST)
+    made = Host(fake_azure, opened).process().ensure_volume(REQUEST)
     assert host.process().ensure_volume(REQUEST) == made
     assert [(entry.outcome, entry.blank) for entry in host.entries()] == [(made.id, False)]

@@ -1,8 +1,6 @@
 """The control plane on GCE: answers that are lost, looks that are old, and what must not follow."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -14,14 +12,14 @@ from cloudcrypt.errors import (
     OperationUnknown,
     RequestConflict,
 )
-from cloudcrypt.journal import Entry, SqliteJournal, State
+from cloudcrypt.journal import State
 from cloudcrypt.model import Volume
-from cloudcrypt.provisioning import Provisioner, VolumeRequest
+from cloudcrypt.provisioning import VolumeRequest
 from cloudcrypt.sizes import GIB
-from cloudcrypt.spi import DetachVolume, Handle, Intent, VolumeProvider
-from cloudcrypt_gcp import GcpProvider
+from cloudcrypt.spi import DetachVolume
 from cloudcrypt_testing.fake_gce import FakeGce
 from cloudcrypt_testing.world.faults import ConnectionLost, Refused, ReplyLost, StaleRead
+from tests.unit.dying_hosts import Host
 from tests.unit.gcp_given import ZONE, number, opened, passed, together, within
 
 REQUEST = VolumeRequest("data", 10 * GIB, place=ZONE)
@@ -29,65 +27,14 @@ DENIED = Refused("forbidden", status=403)
 LOOKS = "disks.[ag]*"
 
 
-class Dead(BaseException):
-    """The process has died."""
-
-
-class Mortal:
-    """A provider as a process sees it that dies around the request for a change."""
-
-    def __init__(self, provider: GcpProvider, *, is_early: bool = False) -> None:
-        self._provider = provider
-        self._is_early = is_early
-
-    def __getattr__(self, name: str) -> Any:  # of the provider itself
-        return getattr(self._provider, name)
-
-    def begin(self, intent: Intent[Any], **options: Any) -> Handle[Any]:
-        if not self._is_early:
-            self._provider.begin(intent, **options)
-        raise Dead
-
-
-class Host:
-    """A host that asks for volumes: its journal, and processes that come and go."""
-
-    def __init__(self, gce: FakeGce) -> None:
-        self.gce = gce
-        self.journal = SqliteJournal.in_memory()
-
-    def process(self, provider: VolumeProvider | None = None, **options: Any) -> Provisioner:
-        found = opened(self.gce, **options) if provider is None else provider
-        return Provisioner(found, self.journal, clock=self.gce.clock)
-
-    def dies(self, verb: Callable[[Provisioner], object], *, is_early: bool = False) -> None:
-        """Let a process die before its request, or after GCE has accepted that."""
-        provider: Any = Mortal(opened(self.gce), is_early=is_early)
-        with pytest.raises(Dead):
-            verb(self.process(provider))
-
-    def entries(self) -> list[Entry]:
-        return list(reversed(self.journal.entries()))
-
-    def states(self) -> list[State]:
-        return [entry.state for entry in self.entries()]
-
-
 @pytest.fixture
 def host(fake_gce: FakeGce) -> Host:
-    return Host(fake_gce)
+    return Host(fake_gce, opened)
 
 
 @pytest.fixture
 def volume(host: Host) -> Volume:
     return host.process().ensure_volume(REQUEST)
-
-
-def holders(host: Host, volume: Volume) -> tuple[str, ...]:
-    """Return who holds a volume when all that was accepted has come to its end."""
-    host.gce.faults.clear()
-    host.gce.clock.advance(60)
-    return opened(host.gce).get(volume.id).holders
 
 
 # --- detaching ---
@@ -101,7 +48,7 @@ def test_a_detachment_that_a_process_left_does_not_take_the_next_attachment_away
     host.dies(lambda plane: plane.ensure_detached(volume.id, instance))
     fake_gce.faults.add(StaleRead(), on=LOOKS, times=4)
     host.process().ensure_attached(volume.id, instance)
-    assert holders(host, volume) == (instance,)
+    assert host.holders(volume) == (instance,)
 
 
 def test_a_detachment_from_one_instance_is_not_overridden_by_that_from_another_one(
@@ -116,7 +63,7 @@ def test_a_detachment_from_one_instance_is_not_overridden_by_that_from_another_o
     assert set(host.states()) == {State.DONE}
     fake_gce.faults.add(StaleRead(), on="*", times=2)
     host.process().ensure_attached(volume.id, first)
-    assert holders(host, volume) == (first,)
+    assert host.holders(volume) == (first,)
 
 
 def test_a_volume_that_is_being_detached_is_attached_when_it_is_free(
@@ -127,7 +74,7 @@ def test_a_volume_that_is_being_detached_is_attached_when_it_is_free(
     plane.ensure_attached(volume.id, instance)
     opened(fake_gce).begin(DetachVolume("by others", volume.id, instance))
     plane.ensure_attached(volume.id, instance)
-    assert holders(host, volume) == (instance,)
+    assert host.holders(volume) == (instance,)
 
 
 def test_an_attachment_that_others_undo_before_it_is_resumed_is_made_anew(
@@ -139,7 +86,7 @@ def test_an_attachment_that_others_undo_before_it_is_resumed_is_made_anew(
     fake_gce.clock.advance(60)
     opened(fake_gce).begin(DetachVolume("by others", volume.id, instance))
     host.process().ensure_attached(volume.id, instance)
-    assert holders(host, volume) == (instance,)
+    assert host.holders(volume) == (instance,)
     assert host.states()[1:] == [State.FAILED, State.DONE]
 
 
@@ -153,7 +100,7 @@ def test_a_detachment_by_others_that_one_list_does_not_show_does_not_stay_unseen
         host.process().ensure_attached(volume.id, instance)
     host.process().ensure_attached(volume.id, instance)
     assert host.states()[1:] == [State.FAILED, State.DONE]
-    assert holders(host, volume) == (instance,)
+    assert host.holders(volume) == (instance,)
 
 
 # --- looks that are cut short ---
@@ -190,7 +137,7 @@ def test_a_token_is_not_passed_over_for_a_volume_that_no_list_shows_yet(
     host: Host, volume: Volume, fake_gce: FakeGce
 ) -> None:
     # GCE answers with the operation of the volume, which is got by its number: it is another one.
-    other = Host(fake_gce)
+    other = Host(fake_gce, opened)
     fake_gce.faults.add(StaleRead(), on="disks.aggregatedList", times=9)
     with pytest.raises(RequestConflict) as caught:
         other.process().ensure_volume(VolumeRequest("data", 20 * GIB), deadline=within(fake_gce, 3))
@@ -292,7 +239,7 @@ def test_what_was_begun_by_one_url_is_finished_by_another_one_of_its_namespace(
 def test_two_hosts_at_once_get_one_volume_and_one_of_them_the_proof_that_it_is_blank(
     fake_gce: FakeGce,
 ) -> None:
-    hosts = [Host(fake_gce), Host(fake_gce)]
+    hosts = [Host(fake_gce, opened), Host(fake_gce, opened)]
     volumes = together([partial(host.process().ensure_volume, REQUEST) for host in hosts])
     assert len({volume.id for volume in volumes}) == len(fake_gce.disks()) == 1
     makers = [volume.maker == host.journal.id for volume, host in zip(volumes, hosts, strict=True)]
@@ -306,6 +253,6 @@ def test_a_host_that_comes_back_has_no_proof_about_the_volume_that_another_one_m
 ) -> None:
     host.dies(lambda plane: plane.ensure_volume(REQUEST), is_early=True)
     assert [entry.blank for entry in host.entries()] == [True]
-    made = Host(fake_gce).process().ensure_volume(REQUEST)
+    made = Host(fake_gce, opened).process().ensure_volume(REQUEST)
     assert host.process().ensure_volume(REQUEST) == made
     assert [(entry.outcome, entry.blank) for entry in host.entries()] == [(made.id, False)]
