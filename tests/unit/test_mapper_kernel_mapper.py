@@ -19,7 +19,7 @@ from cloudcrypt.errors import (
 from cloudcrypt.luks2 import layout
 from cloudcrypt.mapper import KernelMapper, KernelMapping
 from cloudcrypt.mapper._devicemapper import Active, DeviceMapper, Target
-from cloudcrypt.mapper._libcryptsetup import CallError, Library, Source
+from cloudcrypt.mapper._libcryptsetup import CallError, Library
 from cloudcrypt.mapper._locks import PATIENCE, MappingLocks
 from cloudcrypt.model import Mode
 from cloudcrypt.sizes import MIB
@@ -65,7 +65,7 @@ class Devices:
         if name not in self.lingering:
             self.found.pop(name, None)
 
-    def limit(self, name: str, uuid: str, number: str, sectors: int) -> NoReturn:
+    def limit(self, *_: object, **__: object) -> NoReturn:
         raise AssertionError("nothing is mapped here, only found and removed")
 
     def holders(self, number: str) -> tuple[str, ...]:
@@ -79,10 +79,10 @@ class Libcryptsetup:
         self.devices = devices
         self.code = code
 
-    def activate(self, name: str, source: Source, flags: int) -> NoReturn:
+    def activate(self, *_: object, **__: object) -> NoReturn:
         raise AssertionError("nothing is mapped here, only found and removed")
 
-    def resize(self, name: str, source: Source, sectors: int) -> NoReturn:
+    def resize(self, *_: object, **__: object) -> NoReturn:
         raise AssertionError("nothing is mapped here, only found and removed")
 
     def deactivate(self, name: str) -> None:
