@@ -8,17 +8,14 @@ import errno
 import fcntl
 import os
 import stat
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from cloudcrypt.errors import DeviceBusy, DeviceIOError, DeviceUnavailable, HostUnready
+from cloudcrypt.blockdevices import SYSFS, holders, identity_of
+from cloudcrypt.errors import DeviceBusy, DeviceIOError, DeviceUnavailable
 from cloudcrypt.waiting import SYSTEM_CLOCK, Clock, Deadline
-
-SYSFS: Final = Path("/sys")
-_BLKGETDISKSEQ: Final = 0x80081280  # _IOR(0x12, 128, __u64), linux/fs.h
 
 LOOKED_AT: Final = 3.0
 """Seconds for which the lock of a block device is waited for. udev holds a shared one while it
@@ -86,7 +83,10 @@ class HostDisk(Disk, Protocol):
 
     @property
     def identity(self) -> tuple[int, int]:
-        """What was opened, whatever its path names by now; see `identity_of`."""
+        """What was opened, whatever its path names by now.
+
+        See `cloudcrypt.blockdevices.identity_of`.
+        """
         ...
 
     def refresh(self) -> None:
@@ -101,7 +101,7 @@ class HostDisk(Disk, Protocol):
 
         Raises:
             DeviceBusy: the kernel has.
-            DeviceUnavailable, HostUnready: as `holders`.
+            DeviceUnavailable, HostUnready: as `cloudcrypt.blockdevices.holders`.
         """
         ...
 
@@ -155,49 +155,6 @@ def probe(path: Path) -> tuple[tuple[int, int], int]:
         return identity_of(handle), os.lseek(handle, 0, os.SEEK_END)
     finally:
         os.close(handle)
-
-
-def identity_of(descriptor: int) -> tuple[int, int]:
-    """Return what tells an open file or block device from every other one of this boot.
-
-    A block device has its number, and the sequence number of its disk: numbers, names and nodes are
-    used again for the next disk, sequence numbers are not. Linux has them since 5.15 (ioctl
-    ``BLKGETDISKSEQ``); before that, and for a file, it is the device number and inode of the file,
-    or of the node.
-    """
-    status = os.fstat(descriptor)
-    sequence = disk_sequence(descriptor) if stat.S_ISBLK(status.st_mode) else None
-    if sequence is None:
-        return status.st_dev, status.st_ino
-    return status.st_rdev, sequence
-
-
-def disk_sequence(descriptor: int) -> int | None:
-    """Return the sequence number of the disk of an open block device; None before Linux 5.15."""
-    answer = bytearray(8)
-    try:
-        fcntl.ioctl(descriptor, _BLKGETDISKSEQ, answer)
-    except OSError:
-        return None
-    return int.from_bytes(answer, sys.byteorder)
-
-
-def holders(number: str, *, name: str = "", sysfs: Path = SYSFS) -> tuple[str, ...]:
-    """Return the kernel's devices, such as ``dm-3``, that block device ``number`` is part of.
-
-    ``number`` is ``major:minor``; errors call the device ``name``, if there is one.
-
-    Raises:
-        DeviceUnavailable: the kernel has no such device (any more).
-        HostUnready: there is no sysfs that would tell.
-    """
-    known = sysfs / "dev/block"
-    try:
-        return tuple(sorted(each.name for each in (known / number / "holders").iterdir()))
-    except OSError as error:
-        if known.is_dir():
-            raise DeviceUnavailable(name or number, "the kernel does not know it") from error
-        raise HostUnready(f"sysfs ({sysfs})", f"mount -t sysfs sysfs {sysfs}") from error
 
 
 def lock(name: str, descriptor: int, *, exclusive: bool, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -301,7 +258,7 @@ class FileDisk:
 
     @property
     def identity(self) -> tuple[int, int]:
-        """What was opened, whatever the path names by now; see `identity_of`."""
+        """What was opened, whatever the path names by now; see `HostDisk.identity`."""
         return self._identity
 
     def read_into(self, offset: int, buffer: memoryview) -> None:

@@ -302,10 +302,10 @@ class Expectation:
 class BlockDevice:
     """A device on this node whose identity was proven. Made by `cloudcrypt.device.locate`.
 
-    ``identity`` is that of `cloudcrypt.disk.identity_of`: what is opened later must be the same.
-    None where whoever asks vouches for the path itself. ``proven`` False says that the device was
-    found by its name alone: its sealed header has yet to prove it, and nothing is written where no
-    header can.
+    ``identity`` is that of `cloudcrypt.blockdevices.identity_of`: what is opened later must be the
+    same. None where whoever asks vouches for the path itself. ``proven`` False says that the device
+    was found by its name alone: its sealed header has yet to prove it, and nothing is written where
+    no header can.
     """
 
     volume_id: str

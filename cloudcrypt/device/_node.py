@@ -6,8 +6,8 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from cloudcrypt.blockdevices import disk_sequence, identity_of
 from cloudcrypt.device._sysfs import Disk
-from cloudcrypt.disk import disk_sequence, identity_of
 from cloudcrypt.errors import DeviceMismatch, DeviceUnavailable
 from cloudcrypt.model import Attachment, BlockDevice
 

@@ -10,7 +10,8 @@ from typing import Protocol
 
 import attrs
 
-from cloudcrypt.disk import HostDisk, identity_of, lock
+from cloudcrypt.blockdevices import identity_of
+from cloudcrypt.disk import HostDisk, lock
 from cloudcrypt.errors import (
     DeviceIOError,
     DeviceMismatch,
@@ -37,8 +38,8 @@ class Sectors(Protocol):
 class Block:
     """A block device that is open for reading, not exclusively.
 
-    ``number`` is ``major:minor``, ``identity`` is that of `cloudcrypt.disk.identity_of`, ``size``
-    in bytes as it was when it was opened.
+    ``number`` is ``major:minor``, ``identity`` is that of `cloudcrypt.blockdevices.identity_of`,
+    ``size`` in bytes as it was when it was opened.
     """
 
     name: str

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 import attrs
 
-from cloudcrypt.disk import SYSFS, holders
+from cloudcrypt.blockdevices import SYSFS, holders
 from cloudcrypt.errors import DeviceBusy, HostUnready, MappingFailed
 from cloudcrypt.mapper._names import node
 

@@ -37,7 +37,7 @@ class KernelMapping:
             volume_id: which volume is mapped.
             mode: with integrity or without.
             active: the top of the mapping.
-            device_identity: of the device below all; see `cloudcrypt.disk.identity_of`.
+            device_identity: of the device below all; see `cloudcrypt.blockdevices.identity_of`.
             devices: the device-mapper.
         """
         self.volume_id = volume_id

@@ -34,7 +34,7 @@ class Mapping(Protocol):
 
     @property
     def device_identity(self) -> tuple[int, int]:
-        """That of the device below; see `cloudcrypt.disk.identity_of`."""
+        """That of the device below; see `cloudcrypt.blockdevices.identity_of`."""
         ...
 
     def open(self) -> RawIOBase:

@@ -10,8 +10,8 @@ from pathlib import Path
 import attrs
 import pytest
 
+from cloudcrypt.blockdevices import disk_sequence, identity_of
 from cloudcrypt.device import locate
-from cloudcrypt.disk import disk_sequence, identity_of
 from cloudcrypt.errors import DeviceMismatch, DeviceUnavailable
 from cloudcrypt.model import Attachment, Blank, BlockDevice, FilePath
 

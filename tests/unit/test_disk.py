@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import cloudcrypt.disk
-from cloudcrypt.disk import Disk, FileDisk, holders, read
+from cloudcrypt.blockdevices import holders
+from cloudcrypt.disk import Disk, FileDisk, read
 from cloudcrypt.errors import DeviceBusy, DeviceIOError, DeviceUnavailable, HostUnready
 
 SIZE = 1 << 20
