@@ -26,7 +26,8 @@ def outcomes(shared_vm: VM, request: pytest.FixtureRequest) -> dict[str, str | N
 
     Importing the project takes the guest much longer than most of them do.
     """
-    found = [getattr(item, "callspec", None) for item in request.session.items]
+    here = [item for item in request.session.items if item.path == request.path]
+    found = [getattr(item, "callspec", None) for item in here]
     wanted = [each.params for each in found if each is not None and "case" in each.params]
     cases = [(params["case"], params["mode"]) for params in wanted]
     told: dict[str, str | None] = shared_vm.python(
