@@ -4,15 +4,22 @@ Together they are an envelope: a random data key is wrapped by a key that never 
 what comes out, the *blob*, is kept in a store under the key id. The store is not trusted with the
 content: the wrap is authenticated, and the key id is part of what is authenticated, so that a blob
 under another id does not unwrap.
+
+An adapter is a class that registers under the scheme of its URLs, in the entry-point group
+``cloudcrypt.kms`` or ``cloudcrypt.key_stores``; see `KMSAdapter` and `KeyStoreAdapter`.
 """
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import ClassVar, Final, Protocol
 
 import attrs
 
 from cloudcrypt.secret import Secret
 from cloudcrypt.waiting import Deadline
+
+TIMEOUT: Final = 30.0
+"""Seconds that a call may take, all of its attempts together, where nobody says: an answer takes
+milliseconds, and a host that starts can wait out a short outage."""
 
 BLOB_MAX = 64 * 1024
 """Most bytes of a blob: of what a KMS gives for 32 bytes, many times over. A longer one is not read
@@ -54,7 +61,7 @@ class KMS(Protocol):
         A blob of an older version of the key unwraps as long as the KMS keeps that version.
 
         Raises:
-            DataKeyUnavailable: the blob is truncated, changed, of another id or of another key.
+            WrappedKeyRefused: the blob is truncated, changed, of another id or of another key.
             KeyServiceError: as the KMS says.
         """
         ...
@@ -76,7 +83,7 @@ class KeyStore(Protocol):
     """Keeps blobs under key ids, durably. Safe to use from threads and from many hosts.
 
     Every call ends by its deadline. An error is never "absent": `get` returns None only if the
-    store has said so. A blob longer than `BLOB_MAX` is `DataKeyUnavailable`.
+    store has said so. A blob longer than `BLOB_MAX` is `WrappedKeyRefused`.
     """
 
     def get(self, key_id: str, *, deadline: Deadline | None = None) -> bytes | None:
@@ -134,4 +141,36 @@ class KeyStore(Protocol):
 
     def close(self) -> None:
         """Give up connections. Idempotent."""
+        ...
+
+
+class KMSAdapter(Protocol):
+    """What registers in ``cloudcrypt.kms``: opens the KMS that a URL names."""
+
+    secret_parameters: ClassVar[frozenset[str]]
+    """The parameters of a URL whose values are secrets: a command line does not take them."""
+
+    @staticmethod
+    def from_url(url: str) -> KMS:
+        """Return the KMS of ``url``, without a request to it where that can be.
+
+        Raises:
+            KeyUriInvalid: the URL is malformed; it is not repeated.
+        """
+        ...
+
+
+class KeyStoreAdapter(Protocol):
+    """What registers in ``cloudcrypt.key_stores``: opens the store that a URL names."""
+
+    secret_parameters: ClassVar[frozenset[str]]
+    """The parameters of a URL whose values are secrets: a command line does not take them."""
+
+    @staticmethod
+    def from_url(url: str) -> KeyStore:
+        """Return the store of ``url``, without a request to it where that can be.
+
+        Raises:
+            KeyUriInvalid: the URL is malformed; it is not repeated.
+        """
         ...

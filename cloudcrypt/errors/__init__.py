@@ -61,6 +61,8 @@
     |   +-- UnknownKeyService       no adapter is registered for the scheme of a URL
     |   +-- KeyUriInvalid           the URL of a key service or key store is malformed
     |   +-- DataKeyUnavailable      the key service gave no usable key
+    |   +-- DataKeyAbsent           there is no data key of this id
+    |   +-- WrappedKeyRefused       a wrapped data key was changed, or belongs to another id
     |   +-- KeyServiceUnavailable   the key service cannot be reached, or was too slow
     |   +-- KeyServiceThrottled     the key service asks to be asked more slowly
     |   +-- KeyDenied               the key service does not give this key to this caller
@@ -129,6 +131,7 @@ from cloudcrypt.errors._integrity import (
     SuperblockRefused,
 )
 from cloudcrypt.errors._keys import (
+    DataKeyAbsent,
     DataKeyUnavailable,
     KeyDenied,
     KeyServiceError,
@@ -138,6 +141,7 @@ from cloudcrypt.errors._keys import (
     KeyUriInvalid,
     MasterSecretInvalid,
     UnknownKeyService,
+    WrappedKeyRefused,
 )
 from cloudcrypt.errors._provider import (
     AccessDenied,
@@ -197,6 +201,7 @@ __all__ = [
     "CloudRefused",
     "CloudcryptError",
     "CredentialsRefused",
+    "DataKeyAbsent",
     "DataKeyUnavailable",
     "DetachBlocked",
     "DeviceBusy",
@@ -268,6 +273,7 @@ __all__ = [
     "VolumeInUse",
     "VolumeKeyRefused",
     "VolumeLost",
+    "WrappedKeyRefused",
     "WrongVolumeState",
     "shown",
 ]

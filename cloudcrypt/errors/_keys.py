@@ -73,6 +73,41 @@ class DataKeyUnavailable(KeyServiceError):
 
 
 @attrs.frozen(str=False)
+class DataKeyAbsent(KeyServiceError):
+    """There is no data key of this id: none was ever made, or it was shredded."""
+
+    key_id: str
+    store: str
+
+    advice = (
+        "check the key id and the store; a blob that was deleted by mistake can come back from a "
+        "backup of the store"
+    )
+    grpc_code = "NOT_FOUND"
+
+    text = "{store} has no data key for {key_id}"
+
+
+@attrs.frozen(str=False)
+class WrappedKeyRefused(KeyServiceError):
+    """What the store holds for a key id is no data key that was wrapped for it.
+
+    It was truncated, changed, swapped with that of another id, or wrapped by another key.
+    """
+
+    key_id: str
+    reason: str
+
+    advice = (
+        "the store may have been tampered with: compare with its older versions or a backup, and "
+        "put back the blob that belongs to this id"
+    )
+    grpc_code = "DATA_LOSS"
+
+    text = "the wrapped data key for {key_id} is refused: {reason}"
+
+
+@attrs.frozen(str=False)
 class KeyServiceUnavailable(KeyServiceError):
     """The key service cannot be reached, or did not answer in time; it may do so later.
 

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import attrs
 
 from cloudcrypt.errors import KeyUriInvalid
-from cloudcrypt.keys.uris import Query
 from cloudcrypt.keyservice.certificates import TlsFiles
+from cloudcrypt.urls import Query
 
 PORT: Final = 9000
 """The port of Constellation's key service."""
