@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,9 @@ BUSY_TIMEOUT: Final = 5.0
 
 IN_MEMORY: Final = ":memory:"
 """The path of a database that ends with this process."""
+
+LOCKED: Final = "database is locked"
+"""The reason, in SQLite's words, when another thread or process had the file for too long."""
 
 _NO_UPGRADES: Final[Mapping[int, Sequence[str]]] = {}
 
@@ -67,13 +71,21 @@ class Database:
             raise
 
     @contextmanager
-    def transaction(self) -> Generator[sqlite3.Connection]:
+    def transaction(self, patience: float | None = None) -> Generator[sqlite3.Connection]:
         """Commit what the block did, durably; or undo it if the block raises.
+
+        Args:
+            patience: seconds to wait for other threads and for another process; by default any
+                time for the former, and for the latter what the constructor was told.
 
         Raises:
             CloudcryptError: made by ``unavailable``: nothing is known to be stored.
         """
-        with self._lock, self._translated():
+        begin = time.monotonic()
+        with self._turn(patience), self._translated():
+            if patience is not None:
+                rest = max(0.0, begin + patience - time.monotonic())
+                self._db.execute(f"PRAGMA busy_timeout = {int(rest * 1000)}")
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -85,6 +97,15 @@ class Database:
     def close(self) -> None:
         """Close the file. Idempotent."""
         self._db.close()
+
+    @contextmanager
+    def _turn(self, patience: float | None) -> Generator[None]:
+        if not self._lock.acquire(timeout=-1 if patience is None else patience):
+            raise self._unavailable(self.path, LOCKED)
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _migrate(
         self,

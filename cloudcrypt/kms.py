@@ -6,14 +6,17 @@ content: the wrap is authenticated, and the key id is part of what is authentica
 under another id does not unwrap.
 
 An adapter is a class that registers under the scheme of its URLs, in the entry-point group
-``cloudcrypt.kms`` or ``cloudcrypt.key_stores``; see `KMSAdapter` and `KeyStoreAdapter`.
+``cloudcrypt.kms`` or ``cloudcrypt.key_stores``; see `KMSAdapter` and `KeyStoreAdapter`. How a key
+id becomes associated data, and an object's name, is the same for all: see the functions below.
 """
 
 from collections.abc import Iterator
 from typing import ClassVar, Final, Protocol
+from urllib.parse import unquote
 
 import attrs
 
+from cloudcrypt.errors import InvalidRequest, KeyServiceUnavailable
 from cloudcrypt.secret import Secret
 from cloudcrypt.waiting import Deadline
 
@@ -24,6 +27,15 @@ milliseconds, and a host that starts can wait out a short outage."""
 BLOB_MAX = 64 * 1024
 """Most bytes of a blob: of what a KMS gives for 32 bytes, many times over. A longer one is not read
 to its end."""
+
+KEY_ID_MAX: Final = 255
+"""Most characters of a key id: twice those of a volume id."""
+
+OBJECT_NAME_MAX: Final = 512
+"""Most characters of an object's name, half of what S3, Cloud Storage and Blob Storage take."""
+
+_DOMAIN: Final = b"cloudcrypt-wrapped-key/1\0"
+_PLAIN: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
 @attrs.frozen
@@ -174,3 +186,92 @@ class KeyStoreAdapter(Protocol):
             KeyUriInvalid: the URL is malformed; it is not repeated.
         """
         ...
+
+
+def check_key_id(key_id: str) -> str:
+    """Return ``key_id``, the text that names a data key; two that differ anywhere are two keys.
+
+    Raises:
+        InvalidRequest: it is empty, longer than `KEY_ID_MAX` characters, or has one that cannot be
+            printed.
+    """
+    if not key_id or len(key_id) > KEY_ID_MAX or not key_id.isprintable():
+        rule = f"1 to {KEY_ID_MAX} printable characters"
+        raise InvalidRequest("key id", key_id, rule)
+    return key_id
+
+
+def check_deadline(deadline: Deadline | None, service: str, key_id: str) -> None:
+    """Return unless it is too late to begin: for what answers at once, or not over a network.
+
+    Raises:
+        KeyServiceUnavailable: the deadline has passed.
+        OperationCancelled: the caller cancelled.
+    """
+    if deadline is not None:
+        deadline.check()
+        if deadline.has_passed:
+            raise KeyServiceUnavailable(service, key_id, "the time is over")
+
+
+def associated_data(key_id: str) -> bytes:
+    """Return what a KMS that takes bytes authenticates along with a key: a domain, and the id.
+
+    The domain keeps what was wrapped with the same key for another purpose from being a data key.
+
+    Raises:
+        InvalidRequest: the id is not one.
+    """
+    return _DOMAIN + check_key_id(key_id).encode()
+
+
+def object_name(prefix: str, key_id: str) -> str:
+    """Return the name of the object that has the blob of ``key_id``: ``prefix``, and the id.
+
+    Letters, digits, ``_`` and ``-`` stand for themselves, and so do dots within and slashes
+    between segments. Every other character is written in percent-encoding (RFC 3986): no segment is
+    empty, begins or ends with a dot, and no two ids have one name.
+
+    Raises:
+        InvalidRequest: the id is not one, or its name exceeds `OBJECT_NAME_MAX` characters.
+    """
+    name = prefix + "".join(_escaped(check_key_id(key_id)))
+    if len(name) > OBJECT_NAME_MAX:
+        rule = f"at most {OBJECT_NAME_MAX} characters as the name of an object, {len(name)} here"
+        raise InvalidRequest("key id", key_id, rule)
+    return name
+
+
+def object_prefix(prefix: str, id_prefix: str) -> str:
+    """Return what the names of all ids that begin with ``id_prefix`` begin with.
+
+    Other names may begin with it as well: what `key_id_of` makes of a name is to be compared.
+    """
+    # The last character is written in the light of what follows it, which differs.
+    return prefix + "".join(_escaped(id_prefix)[:-1])
+
+
+def key_id_of(prefix: str, name: str) -> str | None:
+    """Return the key id whose `object_name` is ``name``; None if that of none is."""
+    try:
+        key_id = unquote(name.removeprefix(prefix), errors="strict")
+        return key_id if object_name(prefix, key_id) == name else None
+    except (UnicodeDecodeError, InvalidRequest):
+        return None
+
+
+def _escaped(text: str) -> list[str]:
+    """Return the characters of ``text``, each as it is written in an object's name."""
+    around = f"/{text}/"
+    return [
+        character if _is_plain(character, around[at], around[at + 2]) else _percent(character)
+        for at, character in enumerate(text)
+    ]
+
+
+def _is_plain(character: str, before: str, after: str) -> bool:
+    return character in _PLAIN or (character in "./" and "/" not in {before, after})
+
+
+def _percent(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode())

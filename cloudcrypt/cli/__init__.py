@@ -10,6 +10,7 @@ import click
 from cloudcrypt.cli.demo import demo
 from cloudcrypt.cli.doctor import doctor
 from cloudcrypt.cli.journal import journal
+from cloudcrypt.cli.key import key
 from cloudcrypt.cli.keyservice import keyservice
 from cloudcrypt.cli.ledger import ledger
 from cloudcrypt.cli.luks import luks
@@ -33,5 +34,5 @@ def main() -> None:
 
 for _command in COMMANDS:
     volume.add_command(_command)
-for _command in (demo, doctor, journal, keyservice, ledger, luks, volume):
+for _command in (demo, doctor, journal, key, keyservice, ledger, luks, volume):
     main.add_command(_command)

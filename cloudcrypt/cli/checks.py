@@ -26,6 +26,9 @@ _SDKS: Final = {
     "gcp": ("google.cloud.compute_v1",),
     "azure": ("azure.mgmt.compute", "azure.identity"),
     "keyservice": ("grpc", "google.protobuf"),
+    "gcp-keys": ("google.cloud.kms", "google.cloud.storage"),
+    "azure-keys": ("azure.keyvault.keys", "azure.storage.blob"),
+    "vault": ("hvac",),
 }
 _ROOT: Final = Path("/")
 _NEEDED: Final = CLOUDCRYPT_V1.write.memory * KIB

@@ -248,7 +248,7 @@ def _cryptsetup(world: _World, device: BlockDevice) -> str:
     if tool is None:
         return "not tried: cryptsetup is not installed (apt-get install cryptsetup-bin)"
     command = [tool, "open", "--test-passphrase", "--type", "luks2", "--key-file", "-"]
-    with get_data_key(world.keys, bound_key_id(device.volume_id)) as data_key:
+    with get_data_key(world.keys, bound_key_id(device.volume_id), existing=True) as data_key:
         keys = derive(data_key, device.volume_id, 1)
     with keys.passphrase as passphrase:
         result = subprocess.run(  # noqa: S603  # a fixed command, the secret goes through a pipe

@@ -89,7 +89,8 @@ keys_options = compose(
         envvar="CLOUDCRYPT_KEY_SERVICE",
         show_envvar=True,
         metavar="URL",
-        help="Instead: constellation://HOST:PORT?..., or file://FILE, which may hold another URL.",
+        help="Instead: constellation://HOST:PORT?..., a KMS with a store such as "
+        "aws-kms://KEY?store=s3://BUCKET, or file://FILE, which may hold another URL.",
     ),
 )
 

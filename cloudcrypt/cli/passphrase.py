@@ -63,11 +63,11 @@ def _passphrase(
 ) -> Secret:
     match policy:
         case KeyPolicy.BOUND:
-            with get_data_key(service, bound_key_id(volume_id)) as data_key:
+            with get_data_key(service, bound_key_id(volume_id), existing=True) as data_key:
                 keys = derive(data_key, volume_id, generation)
             keys.seal.key.wipe()
             return keys.passphrase
         case KeyPolicy.CONSTELLATION:
             if uuid is None or not is_uuid(uuid):
                 raise InvalidRequest("--uuid", uuid, "the lower-case UUID of the header")
-            return get_data_key(service, uuid)
+            return get_data_key(service, uuid, existing=True)

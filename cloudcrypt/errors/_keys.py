@@ -52,7 +52,9 @@ class KeyUriInvalid(KeyServiceError):
     kind: str
     reason: str
 
-    advice = "correct the URL; docs/how-to/key-service.md has one of each kind"
+    advice = (
+        "correct the URL; docs/how-to/key-service.md and key-management.md have one of each kind"
+    )
     grpc_code = "INVALID_ARGUMENT"
 
     text = "the URL is not one of {kind:s}: {reason:s}"

@@ -7,7 +7,7 @@ from typing import final
 import attrs
 
 from cloudcrypt.errors import DataKeyUnavailable, InvalidRequest
-from cloudcrypt.keys.service import KeyService, OpenKeyService
+from cloudcrypt.keys.service import KeyService, OpenKeyService, ask_for
 from cloudcrypt.secret import Secret
 from cloudcrypt.waiting import SYSTEM_CLOCK, Clock
 
@@ -74,6 +74,25 @@ class CachingKeyService(OpenKeyService):
         Raises:
             DataKeyUnavailable: this service is closed.
         """
+        return self._get(key_id, length, existing=False)
+
+    def find_data_key(self, key_id: str, length: int) -> Secret:
+        """Return a copy of a key that exists; see `FindingKeyService.find_data_key`.
+
+        One that is remembered is given until its time is over, although it was shredded meanwhile.
+
+        Raises:
+            DataKeyAbsent: there is none, and the other service can say so.
+            DataKeyUnavailable: this service is closed.
+        """
+        return self._get(key_id, length, existing=True)
+
+    @property
+    def behind(self) -> KeyService:
+        """The service that is asked for what is not remembered."""
+        return self._service
+
+    def _get(self, key_id: str, length: int, *, existing: bool) -> Secret:
         with self._lock:
             if self._closed:
                 raise DataKeyUnavailable(key_id, "the key service is closed")
@@ -81,7 +100,7 @@ class CachingKeyService(OpenKeyService):
             entry = self._entries.get((key_id, length))
             if entry is not None:
                 return entry.key.copy()
-        key = self._service.get_data_key(key_id, length)
+        key = ask_for(self._service, key_id, length, existing=existing)
         with self._lock:
             if len(key) == length:
                 self._remember((key_id, length), key.copy())

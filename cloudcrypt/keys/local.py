@@ -2,11 +2,11 @@
 
 from urllib.parse import unquote, urlsplit
 
-from cloudcrypt.errors import KeyUriInvalid, UnknownKeyService
-from cloudcrypt.keys.door import EXTRAS, open_key_service
+from cloudcrypt.errors import KeyUriInvalid
+from cloudcrypt.keys.door import open_key_service
 from cloudcrypt.keys.master import MasterSecret, read_secret_file
 from cloudcrypt.keys.service import LocalKeyService, OpenKeyService
-from cloudcrypt.keys.uris import AwsKmsUri, AzureKmsUri, ClusterKmsUri, parse_kms_uri
+from cloudcrypt.keys.uris import ClusterKmsUri, parse_kms_uri
 from cloudcrypt.plugins import scheme_of
 
 _FILE = "file:///PATH"
@@ -49,19 +49,11 @@ class ClusterKms:
 
         Raises:
             KeyUriInvalid, MasterSecretInvalid: the URL is not one.
-            UnknownKeyService: it names the KMS of a cloud; the URL of its adapter is told.
         """
         uri = parse_kms_uri(url)
-        if isinstance(uri, ClusterKmsUri):
-            return LocalKeyService(uri.master_secret)
-        if isinstance(uri, AwsKmsUri):
-            cloud, scheme = "aws", "aws-kms"
-        elif isinstance(uri, AzureKmsUri):
-            cloud, scheme = "azure", "azure-keyvault"
-        else:
-            cloud, scheme = "gcp", "gcp-kms"
-        instead = f'use {scheme}://, after pip install "cloudcrypt[{EXTRAS[scheme]}]"'
-        raise UnknownKeyService(f"kms://{cloud}", ("kms://cluster-kms",), instead)
+        if not isinstance(uri, ClusterKmsUri):
+            raise KeyUriInvalid("kms://cluster-kms", "open_key_service opens those of clouds")
+        return LocalKeyService(uri.master_secret)
 
 
 def _path(url: str) -> str:

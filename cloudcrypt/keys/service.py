@@ -25,6 +25,20 @@ class KeyService(Protocol):
 
 
 @runtime_checkable
+class FindingKeyService(Protocol):
+    """A key service that makes a key when it is first asked for, and can be asked not to."""
+
+    def find_data_key(self, key_id: str, length: int) -> Secret:
+        """Return the data key of ``key_id``, ``length`` bytes; nothing is made.
+
+        Raises:
+            DataKeyAbsent: there is none.
+            KeyServiceError: there is none to be had.
+        """
+        ...
+
+
+@runtime_checkable
 class OpenKeyService(KeyService, Protocol):
     """A key service that holds something until it is closed; a context manager that closes it."""
 
@@ -102,15 +116,22 @@ def bound_key_id(volume_id: str) -> str:
     return f"cloudcrypt/v1/{check_volume_id(volume_id)}"
 
 
-def get_data_key(service: KeyService, key_id: str) -> Secret:
+def get_data_key(service: KeyService, key_id: str, *, existing: bool = False) -> Secret:
     """Return the 32-byte data key of ``key_id`` from ``service``, its length checked.
 
+    Args:
+        service: asked for it.
+        key_id: of the key.
+        existing: something is encrypted with it already: one that makes random keys is not to make
+            a new one, which would open nothing. What derives keys always has them.
+
     Raises:
+        DataKeyAbsent: there is none, and none was to be made.
         KeyServiceError: the service gave none, or one of another length; a foreign exception of the
             service becomes `DataKeyUnavailable`, its text left out.
     """
     try:
-        key = cast("object", service.get_data_key(key_id, DATA_KEY_SIZE))
+        key = cast("object", ask_for(service, key_id, DATA_KEY_SIZE, existing=existing))
     except CloudcryptError:
         raise
     except Exception as error:  # noqa: BLE001  # whatever it is, its text may hold a key
@@ -122,3 +143,14 @@ def get_data_key(service: KeyService, key_id: str) -> Secret:
         key.wipe()
         raise DataKeyUnavailable(key_id, f"a key of {len(key)} bytes was given")
     return key
+
+
+def ask_for(service: KeyService, key_id: str, length: int, *, existing: bool) -> Secret:
+    """Return what ``service`` gives, unchecked; a key that is to exist is not made, if it can say.
+
+    Raises:
+        DataKeyAbsent: there is none, and none was to be made.
+    """
+    if existing and isinstance(service, FindingKeyService):
+        return service.find_data_key(key_id, length)
+    return service.get_data_key(key_id, length)

@@ -79,7 +79,7 @@ def _format(world: World, disk: Disk, record: Record) -> Record:
     uuid = record.uuid or ""
     profile = world.profiles[record.policy]
     with (
-        world.header_keys(record, uuid) as keys,
+        world.header_keys(record, uuid, existing=False) as keys,
         luks2.new_volume_key(record.mode, world.randomness) as volume_key,
     ):
         image = luks2.build(

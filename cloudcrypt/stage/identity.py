@@ -9,6 +9,7 @@ import attrs
 from cloudcrypt import luks2
 from cloudcrypt.disk import Disk
 from cloudcrypt.errors import (
+    DataKeyAbsent,
     IdentityRefused,
     InvalidRequest,
     StateForbids,
@@ -178,16 +179,17 @@ def _capacity(volume_id: str, disk: Disk, expected: Expectation) -> int:
 
 def _rebind(world: World, disk: Disk, record: Record, origin: Candidate) -> Record:
     profile = world.profiles[record.policy]
-    own = candidate(world, record, record.generation)
-    header = recover(luks2.read_header(disk), profile, [own, origin])
-    own.seal_key.key.wipe()
+    own = _own(world, record)
+    header = recover(luks2.read_header(disk), profile, [*own, origin])
+    for item in own:
+        item.seal_key.key.wipe()
     if header.uuid != record.uuid:
         finish(disk, header)
         origin_keys = world.bound_keys(origin.seal_key.volume_id, origin.seal_key.generation)
         with (
             luks2.HeaderKeys(origin_keys.passphrase, origin_keys.seal) as old_keys,
             luks2.unlock(header, old_keys.passphrase) as volume,
-            world.header_keys(record, "") as keys,
+            world.header_keys(record, "", existing=False) as keys,
         ):
             spare = LAYOUTS[record.mode].other_offset(header.keyslot.area.offset)
             image = luks2.rewrap(
@@ -195,6 +197,14 @@ def _rebind(world: World, disk: Disk, record: Record, origin: Candidate) -> Reco
             )
             image.write_to(disk)
     return settle(world, disk, record)
+
+
+def _own(world: World, record: Record) -> list[Candidate]:
+    """Return what the header of a copy is once it is rebound; nothing if it has no key yet."""
+    try:
+        return [candidate(world, record, record.generation)]
+    except DataKeyAbsent:
+        return []
 
 
 def _source(

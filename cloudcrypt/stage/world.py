@@ -70,24 +70,37 @@ class World:
             raise DeviceMismatch(str(device.path), f"{disk.size} bytes", f"{device.size} bytes")
         return disk
 
-    def bound_keys(self, volume_id: str, generation: int) -> luks2.BoundKeys:
-        """Return the keys of a bound volume at one generation; the caller wipes them."""
-        with get_data_key(self.keys, bound_key_id(volume_id)) as data_key:
+    def bound_keys(
+        self, volume_id: str, generation: int, *, existing: bool = True
+    ) -> luks2.BoundKeys:
+        """Return the keys of a bound volume at one generation; the caller wipes them.
+
+        Args:
+            volume_id: of the volume.
+            generation: of its keys.
+            existing: the data key is in use: a key service must not make one.
+        """
+        with get_data_key(self.keys, bound_key_id(volume_id), existing=existing) as data_key:
             return luks2.derive(data_key, volume_id, generation)
 
-    def header_keys(self, record: Record, header_uuid: str) -> luks2.HeaderKeys:
+    def header_keys(
+        self, record: Record, header_uuid: str, *, existing: bool = True
+    ) -> luks2.HeaderKeys:
         """Return the keys for a header of ``record``; the caller wipes them.
 
         Args:
             record: whose policy, volume id and generation count.
             header_uuid: the key id under the policy ``constellation``: verified, or our own.
+            existing: the data key is in use: a key service must not make one. False only for a
+                header that is about to be written under a new identity.
         """
         match record.policy:
             case KeyPolicy.BOUND:
-                keys = self.bound_keys(record.volume_id, record.generation)
+                keys = self.bound_keys(record.volume_id, record.generation, existing=existing)
                 return luks2.HeaderKeys(keys.passphrase, keys.seal)
             case KeyPolicy.CONSTELLATION:
-                return luks2.HeaderKeys(get_data_key(self.keys, header_uuid), None)
+                data_key = get_data_key(self.keys, header_uuid, existing=existing)
+                return luks2.HeaderKeys(data_key, None)
 
 
 def require_proven(device: BlockDevice, operation: str) -> None:

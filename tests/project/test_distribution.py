@@ -21,6 +21,7 @@ PACKAGES = {
     "cloudcrypt_gcp": "providers/cloudcrypt_gcp",
     "cloudcrypt_local": "providers/cloudcrypt_local",
     "cloudcrypt_testing": "moto_fixtures/cloudcrypt_testing",
+    "cloudcrypt_vault": "providers/cloudcrypt_vault",
 }
 
 

@@ -2,10 +2,11 @@
 
 import io
 import socket
+import ssl
 import threading
 import traceback
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
@@ -39,7 +40,8 @@ class _Handler(WSGIRequestHandler):
     def finish(self) -> None:
         """Let the server forget the connection."""
         self._server.connections.discard(self.connection)
-        super().finish()
+        with suppress(OSError):  # the client has gone, and its answer is still to be written
+            super().finish()
 
     def run_wsgi(self) -> None:
         """Answer one request."""
@@ -67,6 +69,12 @@ class _Handler(WSGIRequestHandler):
             self._write("500 Internal Server Error", [], b"")
         else:
             self._write(*begun[-1], b"".join(written))
+
+    def handle_expect_100(self) -> bool:
+        """Let a client that asks first send its body, now and not with the answer."""
+        goes_on = super().handle_expect_100()
+        self.wfile.flush()
+        return goes_on
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Say nothing."""
@@ -101,15 +109,16 @@ class _Handler(WSGIRequestHandler):
 class Server(ThreadedWSGIServer):
     """Serves one WSGI application, on a port that is free."""
 
-    def __init__(self, app: "WSGIApplication") -> None:
-        """Listen, on loopback only."""
-        super().__init__(_HOST, 0, app, _Handler)
+    def __init__(self, app: "WSGIApplication", tls: ssl.SSLContext | None = None) -> None:
+        """Listen, on loopback only; with ``tls``, for those who take its certificate."""
+        super().__init__(_HOST, 0, app, _Handler, ssl_context=tls)
         self.connections: set[socket.socket] = set()
+        self._scheme = "http" if tls is None else "https"
 
     @property
     def endpoint(self) -> str:
         """The URL of the server."""
-        return f"http://{_HOST}:{self.port}"
+        return f"{self._scheme}://{_HOST}:{self.port}"
 
     @contextmanager
     def running(self) -> Generator[None]:
