@@ -75,7 +75,7 @@ class TestFaults:
 
     def test_other_services_fail_in_their_own_words(self, fake_aws: FakeAws) -> None:
         fake_aws.faults.add(Throttled(), on="ListKeys")
-        assert refusal(fake_aws.client("kms").list_keys) == "RequestLimitExceeded"
+        assert refusal(fake_aws.client("kms").list_keys) == "ThrottlingException"
 
 
 class TestStaleReads:

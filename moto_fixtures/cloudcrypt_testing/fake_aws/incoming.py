@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from cloudcrypt_testing.fake_aws import s3
 from cloudcrypt_testing.fake_aws.errors import EC2Error
 from cloudcrypt_testing.fake_aws.query import Query
 from cloudcrypt_testing.fake_aws.xml import refusal
@@ -25,7 +26,9 @@ class Incoming:
     """Without parameters if it is not a form."""
     target: str
     """The action of services that speak JSON, or empty."""
-    method: str
+    call: Call
+    """What rules and hooks look at."""
+    body: bytes
 
     @classmethod
     def of(cls, environ: Mapping[str, Any], body: bytes) -> "Incoming":
@@ -36,16 +39,15 @@ class Incoming:
             form = environ.get("QUERY_STRING", "").encode()
         query = Query.parse(form)
         target = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
-        return cls(service, region, query, target, environ["REQUEST_METHOD"])
-
-    @property
-    def call(self) -> Call:
-        """What rules and hooks look at."""
-        action = self.query.action or self.target or self.method
-        return Call(self.service, action, self.query.parameters)
+        if service == "s3":
+            return cls(service, region, query, target, s3.call(environ), body)
+        action = query.action or target or environ["REQUEST_METHOD"]
+        return cls(service, region, query, target, Call(service, action, query.parameters), body)
 
     def refusal(self, error: EC2Error) -> bytes:
         """Return an error in the way that the service would write it."""
+        if self.service == "s3":
+            return s3.refusal(error)
         if self.target:
             return json.dumps({"__type": error.code, "message": error.message}).encode()
         return refusal(error)

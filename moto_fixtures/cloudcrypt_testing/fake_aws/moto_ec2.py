@@ -6,7 +6,7 @@ answers anything itself. No other file knows what moto looks like inside.
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 from moto.backends import get_backend
@@ -247,8 +247,15 @@ class MotoEC2:
 
     def forget(self) -> None:
         """Give back the memory of the account."""
-        for backend in (ec2_backends, kms_backends, get_backend("s3")):
+        for backend in (ec2_backends, kms_backends):
             backend.pop(self.account, None)
+        s3: Any = get_backend("s3")
+        s3.pop(self.account, None)
+        owners: dict[str, tuple[str, str]] = (
+            s3.bucket_accounts
+        )  # the names of buckets are those of all accounts
+        for bucket in [name for name, (_, owner) in owners.items() if owner == self.account]:
+            del owners[bucket]
 
     def _show(self, volume: Volume, attachment: Attachment) -> None:
         instance = self._instance(attachment.instance_id)
