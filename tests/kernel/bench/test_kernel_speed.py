@@ -43,15 +43,23 @@ def test_opening_costs_little_more_than_cryptsetup(vm: VM, mode: str) -> None:
 
 @MODES
 def test_a_mapping_is_as_fast_as_that_of_cryptsetup(vm: VM, mode: str) -> None:
+    """The tables of the two are equal, so the throughput is: 1 is what differs from it by noise.
+
+    Of nine ratios, the second smallest and the second largest have the true median between them in
+    502 of 512 cases on either side (the sign test). That interval has to reach 0.9 to 1.1.
+    """
     times = vm.python(
         f"{GUEST}.bench_opening:transferring", mode, 48 * MIB, ROUNDS, timeout=TIMEOUT
     )
     print()  # noqa: T201
     for what, each in times.items():
         pairs = zip(each["cryptsetup"], each["stage"], strict=True)
-        ratio = statistics.median(theirs / ours for theirs, ours in pairs)
-        row(f"{mode}: {what}, mapped by cryptsetup / by the stage", ratio, "0.9 to 1.1")
-        assert 0.9 <= ratio <= 1.1
+        ratios = sorted(theirs / ours for theirs, ours in pairs)
+        low, high = ratios[1], ratios[-2]
+        name = f"{mode}: {what}, mapped by cryptsetup / by the stage ({low:.2f} to {high:.2f})"
+        row(name, statistics.median(ratios), "1 within noise")
+        assert low <= 1.1, ratios
+        assert high >= 0.9, ratios
 
 
 @MODES
