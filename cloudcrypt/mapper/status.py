@@ -1,10 +1,13 @@
 """What the kernel says of a mapping: for people and for tools that watch, not a proof."""
 
 import enum
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import attrs
 
+from cloudcrypt.errors import DeviceUnavailable
 from cloudcrypt.integrity.geometry import UNIT
 from cloudcrypt.mapper import _stack
 from cloudcrypt.mapper._devicemapper import Active, Devices
@@ -60,12 +63,27 @@ class MappingStatus:
     """From the top to the one above the disk."""
 
 
+_LOOKS: Final = 3
+"""Looks at a mapping that goes away meanwhile: the second sees it gone, or another one in its
+place, which could go away as well."""
+
+
 def status_of(devices: Devices, volume_id: str) -> MappingStatus | None:
     """Return what the device-mapper says of the mapping of a volume; None if there is none.
 
+    A mapping that goes away between two questions is asked about anew.
+
     Raises:
         MappingConflict: what has the name is no LUKS2 mapping.
+        DeviceUnavailable: the kernel lists the mapping, and does not know its device.
     """
+    for _ in range(_LOOKS - 1):
+        with suppress(DeviceUnavailable):
+            return _look(devices, volume_id)
+    return _look(devices, volume_id)
+
+
+def _look(devices: Devices, volume_id: str) -> MappingStatus | None:
     name = mapping_name(volume_id)
     top = devices.find(name)
     if top is not None:

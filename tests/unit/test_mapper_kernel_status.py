@@ -5,7 +5,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from cloudcrypt.errors import MappingConflict
+from cloudcrypt.errors import DeviceUnavailable, MappingConflict
 from cloudcrypt.mapper import MappedDevice, MappingState, MappingStatus
 from cloudcrypt.mapper._devicemapper import Active, Target
 from cloudcrypt.mapper.status import status_of
@@ -73,3 +73,27 @@ def test_half_a_mapping_is_incomplete(lower: Active) -> None:
 def test_what_is_no_mapping_of_ours_is_not_described() -> None:
     with pytest.raises(MappingConflict, match="LVM-1"):
         status_of(Devices({NAME: active(uuid="LVM-1")}), VOLUME)
+
+
+class Leaving(Devices):
+    """A device-mapper whose mapping goes away when somebody asks for what it is part of."""
+
+    def holders(self, number: str) -> tuple[str, ...]:
+        self.found.clear()
+        raise DeviceUnavailable(number, "the kernel does not know it")
+
+
+class Contradicting(Devices):
+    """A device-mapper that lists a device which the kernel does not know."""
+
+    def holders(self, number: str) -> tuple[str, ...]:
+        raise DeviceUnavailable(number, "the kernel does not know it")
+
+
+def test_a_mapping_that_goes_away_meanwhile_has_no_status() -> None:
+    assert status_of(Leaving({NAME: CRYPT}), VOLUME) is None
+
+
+def test_a_device_that_the_kernel_never_knows_is_an_error() -> None:
+    with pytest.raises(DeviceUnavailable):
+        status_of(Contradicting({NAME: CRYPT}), VOLUME)
