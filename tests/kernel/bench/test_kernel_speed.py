@@ -69,5 +69,6 @@ def test_many_are_opened_faster_at_once_than_one_by_one(vm: VM, mode: str) -> No
     one_by_one = opening.pop("one by one")
     print()  # noqa: T201
     for name, took in opening.items():
-        row(f"{mode}: 8 volumes opened one by one / at once in {name}", one_by_one / took, ">= 1")
+        wanted = ">= 1" if name == "processes" else "for the record"
+        row(f"{mode}: 8 volumes opened one by one / at once in {name}", one_by_one / took, wanted)
     assert opening["processes"] <= one_by_one
