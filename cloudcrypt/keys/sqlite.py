@@ -12,12 +12,13 @@ import attrs
 from cloudcrypt.database import LOCKED, Database
 from cloudcrypt.errors import (
     CloudcryptError,
+    InvalidRequest,
     KeyServiceFailed,
     KeyServiceUnavailable,
     KeyUriInvalid,
     WrappedKeyRefused,
 )
-from cloudcrypt.kms import BLOB_MAX, TIMEOUT, check_deadline, check_key_id
+from cloudcrypt.kms import BLOB_MAX, KEY_ID_MAX, TIMEOUT, check_deadline, check_key_id
 from cloudcrypt.urls import Query
 from cloudcrypt.waiting import SYSTEM_CLOCK, Clock, Deadline
 
@@ -114,14 +115,16 @@ class SqliteStore:
     def list(self, prefix: str = "", *, deadline: Deadline | None = None) -> Iterator[str]:
         """Yield the key ids that begin with ``prefix``, sorted; see `KeyStore.list`."""
         deadline = self._by(deadline)
-        after, page = None, [""] * _PAGE
+        start, after, page = prefix.encode(), None, [b""] * _PAGE
         while len(page) == _PAGE:
             with self._transaction("", deadline) as db:
-                page = _ids(db, prefix, after)
+                page = _ids(db, start, after)
             for after in page:
-                if not after.startswith(prefix):
+                if not after.startswith(start):
                     return
-                yield after
+                key_id = _key_id(after)
+                if key_id is not None:
+                    yield key_id
 
     def delete(self, key_id: str, *, deadline: Deadline | None = None) -> bool:
         """Delete the blob of ``key_id``; see `KeyStore.delete`."""
@@ -172,11 +175,23 @@ def _blob(db: sqlite3.Connection, key_id: str) -> bytes | None:
     return None if row is None else bytes(row[0] or b"")  # nothing of no bytes is NULL
 
 
-def _ids(db: sqlite3.Connection, prefix: str, after: str | None) -> list[str]:
-    """Return a page of ids, from ``prefix`` on or from what comes ``after``."""
+def _ids(db: sqlite3.Connection, prefix: bytes, after: bytes | None) -> list[bytes]:
+    """Return a page of ids in UTF-8, from ``prefix`` on or from what comes ``after``."""
     mark, start = (">=", prefix) if after is None else (">", after)
-    statement = f"SELECT id FROM wrapped_keys WHERE id {mark} ? ORDER BY id LIMIT {_PAGE}"  # noqa: S608  # no text of others
+    statement = (
+        "SELECT CAST(id AS BLOB) FROM wrapped_keys "  # noqa: S608  # no text of others
+        f"WHERE id {mark} CAST(? AS TEXT) AND typeof(id) = 'text' AND length(id) <= {KEY_ID_MAX} "
+        f"ORDER BY id LIMIT {_PAGE}"
+    )
     return [row[0] for row in db.execute(statement, (start,))]
+
+
+def _key_id(text: bytes) -> str | None:
+    """Return the key id that ``text`` is; None if others have written what is none."""
+    try:
+        return check_key_id(text.decode())
+    except (UnicodeDecodeError, InvalidRequest):
+        return None
 
 
 def _check_length(key_id: str, blob: bytes) -> None:

@@ -20,6 +20,8 @@ _EVERYTHING: Final = ["snapshots", "versions", "deleted", "deletedwithversions"]
 
 SOFT_DELETED: Final = "SoftDeleted"
 """The code of the error that says so; it is ours."""
+COPIES: Final = "CopiesRemain"
+"""The code of the error that says that others wrote or took snapshots meanwhile; it is ours."""
 _CONFLICT: Final = 409  # the status where an account has no permanent delete; it has no code
 
 
@@ -28,7 +30,7 @@ def shred(container: Container, name: str, asked: Asked, deadline: Deadline) -> 
 
     Raises:
         KeyServiceFailed: something remains: the blob itself is deleted, and what it held can be
-            brought back by whoever may do that.
+            brought back by whoever may do that. It is soft-deleted, or came while this was running.
         KeyServiceError: as the service says; call again.
     """
     found = _copies(container, name, asked, deadline)
@@ -42,6 +44,9 @@ def shred(container: Container, name: str, asked: Asked, deadline: Deadline) -> 
         if copy.which and copy.is_deleted:
             _purge(container, name, copy, asked, deadline)
     remains = _copies(container, name, asked, deadline)
+    if any(copy.which and not copy.is_deleted for copy in remains):
+        reason = "a version or a snapshot came meanwhile; deleted otherwise, delete again"
+        raise KeyServiceFailed(asked.service, asked.key_id, COPIES, reason)
     if any(copy.is_deleted for copy in remains):
         days = max(copy.days for copy in remains)
         reason = f"soft delete keeps {len(remains)} copies for {days} days; deleted otherwise"

@@ -195,11 +195,16 @@ class _Detour(HTTPAdapter):
 
 def _session(access: Access) -> requests.Session:
     session = requests.Session()
+    session.auth = _unchanged  # without it, a line of ~/.netrc would go in the place of the token
     session.mount("https://", HTTPAdapter(pool_maxsize=CONNECTIONS))
     session.mount("http://", HTTPAdapter(pool_maxsize=CONNECTIONS))  # a managed identity's
     if access.endpoint is not None:
         session.mount(f"https://{access.host}", _Detour(access.host, access.endpoint))
     return session
+
+
+def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
 
 
 def _authority(host: str) -> str:

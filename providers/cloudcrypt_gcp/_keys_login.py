@@ -6,7 +6,6 @@ loopback by plain HTTP, a fake, is asked by nobody in particular.
 
 import contextlib
 import json
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
@@ -20,8 +19,10 @@ from google.oauth2 import service_account
 
 from cloudcrypt.errors import KeyUriInvalid
 from cloudcrypt.urls import check_endpoint
+from cloudcrypt.waiting import Deadline
 from cloudcrypt_gcp._keys_errors import Asked, translated
-from cloudcrypt_gcp._keys_tokens import PunctualCredentials
+from cloudcrypt_gcp._keys_locks import ProcessLock
+from cloudcrypt_gcp._keys_tokens import PunctualCredentials, on_time, punctual_request
 
 KMS_SCOPE: Final = "https://www.googleapis.com/auth/cloudkms"
 STORAGE_SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_write"
@@ -59,7 +60,7 @@ class Login:
         """
         self.endpoint = None if endpoint is None else _host_only(kind, endpoint)
         self._scope = scope
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self._credentials: Any = None
         if credentials is not None and credentials_path is not None:
             raise KeyUriInvalid(kind, "there are credentials already, beside credentialsPath")
@@ -71,27 +72,36 @@ class Login:
         elif self.endpoint is not None and self.endpoint.startswith("http://"):
             self._credentials = _anonymous()
 
-    def credentials(self, asked: Asked) -> Any:  # noqa: ANN401 - google.auth has several classes
-        """Return the credentials.
+    def credentials(self, asked: Asked, within: Deadline) -> Any:  # noqa: ANN401 - several classes
+        """Return the credentials. One thread looks for them, and none waits beyond its deadline.
 
         Raises:
             KeyDenied: there are none.
-            KeyServiceUnavailable: the metadata server could not be asked.
+            KeyServiceUnavailable: the metadata server could not be asked, or not in time.
         """
-        with self._lock:
+        lock = self._lock.mine()
+        if not lock.acquire(timeout=asked.seconds(within)):
+            raise asked.unavailable("another thread still looks for credentials")
+        try:
             if self._credentials is None:
-                self._credentials = self._default(asked)
+                self._credentials = self._default(asked, within)
             return self._credentials
+        finally:
+            lock.release()
 
-    def _default(self, asked: Asked) -> Any:  # noqa: ANN401 - as above
+    def _default(self, asked: Asked, within: Deadline) -> Any:  # noqa: ANN401 - as above
         """Return the default credentials; where a file of them is no JSON the error has all of it.
 
         So it is neither cause nor context of ours.
         """
         try:
-            credentials, _ = _google.default(scopes=(self._scope,))
+            with on_time(asked, within):
+                request = punctual_request()
+                credentials, _ = _google.default(scopes=(self._scope,), request=request)
         except auth.GoogleAuthError as error:
             failure = translated(error, asked)
+        except (OSError, ValueError) as error:  # of a file or a variable; of a network it has none
+            failure = asked.denied(f"credentials cannot be looked for ({type(error).__name__})")
         else:
             return PunctualCredentials(credentials)
         raise failure

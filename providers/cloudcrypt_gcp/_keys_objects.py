@@ -7,7 +7,6 @@ words of cloudcrypt.
 
 import io
 import os
-import threading
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any, Final, TypeVar, cast
@@ -21,6 +20,7 @@ from cloudcrypt.kms import BLOB_MAX
 from cloudcrypt.waiting import Deadline
 from cloudcrypt_gcp._keys_checksum import crc32c_text
 from cloudcrypt_gcp._keys_errors import SDK_ERRORS, Asked, answer_of, translated
+from cloudcrypt_gcp._keys_locks import ProcessLock
 from cloudcrypt_gcp._keys_login import Login
 from cloudcrypt_gcp._keys_tokens import on_time
 
@@ -80,7 +80,7 @@ class Objects:
         self._login = login
         self._project = project
         self._user_project = user_project
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self._client: Any = None
         self._owner = 0
 
@@ -186,7 +186,7 @@ class Objects:
 
     def close(self) -> None:
         """Close the connections. Idempotent; another request opens new ones."""
-        with self._lock:
+        with self._lock.mine():
             if self._client is not None and self._owner == os.getpid():
                 self._client.close()
             self._client = None
@@ -211,7 +211,7 @@ class Objects:
     def _once(self, request: Callable[[Any, float], T], asked: Asked, within: Deadline) -> T:
         """Return what ``request`` returns for the bucket and the seconds that it may take."""
         seconds = asked.seconds(within)
-        bucket = self._connected(asked)
+        bucket = self._connected(asked, within)
         try:
             with on_time(asked, within):
                 return request(bucket, seconds)
@@ -223,9 +223,9 @@ class Objects:
             failure = translated(error, asked)
         raise failure
 
-    def _connected(self, asked: Asked) -> Any:  # noqa: ANN401 - untyped
-        credentials = self._login.credentials(asked)
-        with self._lock:
+    def _connected(self, asked: Asked, within: Deadline) -> Any:  # noqa: ANN401 - untyped
+        credentials = self._login.credentials(asked, within)
+        with self._lock.mine():
             if self._client is None or self._owner != os.getpid():
                 self._owner = os.getpid()
                 self._client = _client(credentials, self._login.endpoint, self._project, asked)

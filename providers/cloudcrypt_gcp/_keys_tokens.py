@@ -11,12 +11,14 @@ from typing import Any, Final, cast
 
 import attrs
 from google.auth.credentials import Credentials
+from google.auth.transport.requests import Request
 
 from cloudcrypt.waiting import Deadline
 from cloudcrypt_gcp._keys_errors import Asked
 
 Send = Callable[..., Any]
 _Base: Final[Any] = Credentials  # its methods have no types
+_request: Final[Any] = Request
 
 
 class _Call(threading.local):
@@ -55,6 +57,17 @@ class _Punctual:
         seconds = asked.seconds(deadline)
         told = options.get("timeout")
         return self.send(*arguments, **{**options, "timeout": min(seconds, told or seconds)})
+
+    @property
+    def session(self) -> Any:  # noqa: ANN401 - requests.Session, where there is one
+        """That of the request: google-auth gives it the certificates of the metadata server."""
+        sender: Any = self.send
+        return sender.session
+
+
+def punctual_request() -> Send:
+    """Return a request of google-auth that ends with the call of its thread; see `on_time`."""
+    return _Punctual(_request())
 
 
 class PunctualCredentials(_Base):  # type: ignore[misc]  # as above

@@ -12,7 +12,6 @@ the environment, and leaves no threads and channels that do not survive a fork, 
 
 import os
 import re
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, Self, TypeVar
 
@@ -28,6 +27,7 @@ from cloudcrypt.urls import Query, check_seconds
 from cloudcrypt.waiting import SYSTEM_CLOCK, Clock, Deadline, retrying
 from cloudcrypt_gcp._keys_checksum import crc32c
 from cloudcrypt_gcp._keys_errors import SDK_ERRORS, Asked, answer_of, translated
+from cloudcrypt_gcp._keys_locks import ProcessLock
 from cloudcrypt_gcp._keys_logging import keep_secrets_out_of_logs
 from cloudcrypt_gcp._keys_login import KMS_SCOPE, Login
 from cloudcrypt_gcp._keys_tokens import on_time
@@ -98,7 +98,7 @@ class GcpKms:
             credentials=credentials,
             credentials_path=credentials_path,
         )
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self._client: Any = None
         self._owner = 0
 
@@ -204,7 +204,7 @@ class GcpKms:
 
     def close(self) -> None:
         """Close the connections. Idempotent; another call opens new ones."""
-        with self._lock:
+        with self._lock.mine():
             if self._client is not None and self._owner == os.getpid():
                 self._client.transport.close()
             self._client = None
@@ -232,7 +232,7 @@ class GcpKms:
     ) -> Any:  # noqa: ANN401 - each method has its own answer
         """Send one request and return the answer."""
         seconds = asked.seconds(within)
-        client = self._connected(asked)
+        client = self._connected(asked, within)
         try:
             with on_time(asked, within):
                 return getattr(client, method)(request=request, retry=None, timeout=seconds)
@@ -243,9 +243,9 @@ class GcpKms:
             failure = translated(error, asked)
         raise failure
 
-    def _connected(self, asked: Asked) -> Any:  # noqa: ANN401 - its types are incomplete
-        credentials = self._login.credentials(asked)
-        with self._lock:
+    def _connected(self, asked: Asked, within: Deadline) -> Any:  # noqa: ANN401 - its types are incomplete
+        credentials = self._login.credentials(asked, within)
+        with self._lock.mine():
             if self._client is None or self._owner != os.getpid():
                 self._owner = os.getpid()
                 self._client = _client(credentials, self._login.endpoint, asked)

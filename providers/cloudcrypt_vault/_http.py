@@ -64,7 +64,9 @@ class Http:
         try:
             answer = request(self._client(token, seconds))
         except OSError as error:  # all of requests' errors are, and those of certificate files
-            reason = f"{asked.action}: {type(error).__name__}: {error}"
+            # What is wrong with a request, such as a header, is quoted in a ValueError.
+            text = "" if isinstance(error, ValueError) else f": {error}"
+            reason = f"{asked.action}: {type(error).__name__}{text}"
         else:
             return _document(answer, asked)
         raise KeyServiceUnavailable(asked.service, asked.key_id, reason)

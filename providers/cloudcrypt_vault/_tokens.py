@@ -1,6 +1,7 @@
 """Tokens of Vault: come by, renewed in time, and replaced when Vault refuses them."""
 
 import os
+import re
 import threading
 from pathlib import Path
 from typing import Any, Final, cast
@@ -21,6 +22,7 @@ VARIABLE: Final = "VAULT_TOKEN"
 RENEWING: Final = 2 / 3
 """What part of its life a token has when it is renewed, as Vault Agent does it."""
 
+_SENDABLE: Final = re.compile(rb"[!-~]+")
 _JWT_MAX: Final = 64 * 1024  # bytes; those of Kubernetes have one or two thousand
 
 
@@ -109,7 +111,7 @@ class Tokens:
         if login.role is not None:
             return self._logged_in(login.role, attrs.evolve(asked, action="login"), deadline)
         if self._given is not None:
-            value = self._given
+            value = _checked(self._given, "token", asked)
         elif login.token_path is not None:
             value = _read(login.token_path, "tokenPath", asked)
         else:
@@ -135,7 +137,9 @@ class Tokens:
             raise unreadable(asked, "auth")
         granted = cast("dict[str, object]", auth)
         value, lease = granted.get("client_token"), granted.get("lease_duration")
-        if not isinstance(value, str) or not value or not isinstance(lease, int):
+        if not isinstance(value, str) or not isinstance(lease, int):
+            raise unreadable(asked, "token")
+        if not _SENDABLE.fullmatch(value.encode(errors="surrogatepass")):
             raise unreadable(asked, "token")
         now = self._clock.monotonic()
         life = float(lease) if lease else float("inf")  # 0 is a token without an end
@@ -147,7 +151,7 @@ def _of_environment(asked: Asked) -> Secret:
     if not value:
         reason = f"no token: give role or tokenPath, or set {VARIABLE}"
         raise KeyDenied(asked.service, asked.key_id, reason)
-    return Secret(value.encode())
+    return _checked(Secret(os.fsencode(value)), VARIABLE, asked)
 
 
 def _read(path: str, name: str, asked: Asked) -> Secret:
@@ -158,9 +162,20 @@ def _read(path: str, name: str, asked: Asked) -> Secret:
     except OSError as error:
         reason = f"{name} cannot be read: {error.strerror}"
         raise KeyDenied(asked.service, asked.key_id, reason) from error
-    if not value or not value.isascii():
-        raise KeyDenied(asked.service, asked.key_id, f"{name} has no token")
-    return Secret(value)
+    return _checked(Secret(value), name, asked)
+
+
+def _checked(value: Secret, name: str, asked: Asked) -> Secret:
+    """Return ``value`` if a header can have it: an error of HTTP about one that cannot quotes it.
+
+    Raises:
+        KeyDenied: it is empty, or has a space, a line break or a character that ASCII does not
+            have; ``name`` says where it comes from.
+    """
+    if not _SENDABLE.fullmatch(value.reveal()):
+        reason = f"{name} has no token: one line of printable ASCII without spaces is one"
+        raise KeyDenied(asked.service, asked.key_id, reason)
+    return value
 
 
 def _text(value: Secret) -> str:

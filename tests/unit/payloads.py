@@ -1,5 +1,6 @@
 """A node whose payloads are plain files: the programs that make filesystems are the real ones."""
 
+import itertools
 from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from io import FileIO
@@ -97,9 +98,10 @@ class FileNodes:
     def __init__(self) -> None:
         self.owners: dict[Number, str] = {}
         self._numbers: dict[Path, Number] = {}
+        self._minors = itertools.count()  # not the length: two threads would get the same one
 
     def number(self, path: Path) -> Number:
-        return self._numbers.setdefault(path, (253, len(self._numbers)))
+        return self._numbers.setdefault(path, (253, next(self._minors)))
 
     @contextmanager
     def opened(self, path: Path, luks_uuid: str, *, writable: bool) -> Generator[Node]:

@@ -14,9 +14,11 @@ from cloudcrypt.errors import (
     KeyUriInvalid,
     WrappedKeyRefused,
 )
+from cloudcrypt.kms import BLOB_MAX
 from cloudcrypt.waiting import Deadline
 from cloudcrypt_azure.blobs import BlobStore
-from cloudcrypt_testing.fake_azure_keys import Account, FakeAzureKeys
+from cloudcrypt_testing.fake_azure_keys import Account, FakeAzureKeys, storage
+from cloudcrypt_testing.fake_azure_keys.incoming import Incoming
 from cloudcrypt_testing.world.clock import FakeClock
 from cloudcrypt_testing.world.exchange import Exchange
 from cloudcrypt_testing.world.faults import (
@@ -28,6 +30,7 @@ from cloudcrypt_testing.world.faults import (
     Slow,
     Throttled,
 )
+from cloudcrypt_testing.world.layer import Answer
 
 _ID = "cloudcrypt/v1/some"
 _NAME = f"cluster-1/{_ID}"
@@ -267,6 +270,22 @@ def test_what_is_no_block_blob_is_refused(account: Account, store: BlobStore) ->
     account.put("keys", _NAME, _BLOB, "AppendBlob")
     with pytest.raises(WrappedKeyRefused, match="no block blob"):
         store.get(_ID)
+
+
+def test_no_more_is_asked_for_than_a_blob_may_have(
+    account: Account, store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, ranges = storage._get, list[str | None]()
+
+    def look(account: Account, incoming: Incoming) -> Answer:
+        ranges.append(incoming.headers.get("x-ms-range"))
+        return answer(account, incoming)
+
+    account.put("keys", _NAME, bytes(10 * BLOB_MAX))
+    monkeypatch.setattr(storage, "_get", look)
+    with pytest.raises(WrappedKeyRefused, match="longer"):
+        store.get(_ID)
+    assert ranges == [f"bytes=0-{BLOB_MAX - 1}"]
 
 
 def test_a_content_that_has_not_its_checksum_is_not_taken(

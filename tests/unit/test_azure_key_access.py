@@ -5,7 +5,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from azure.core.credentials import AccessToken
@@ -21,6 +23,7 @@ from cloudcrypt.errors import (
 )
 from cloudcrypt.kms import KMS
 from cloudcrypt.secret import Secret
+from cloudcrypt.waiting import Deadline
 from cloudcrypt_azure._keys_access import Access
 from cloudcrypt_azure._keys_transport import Transport, credential_of
 from cloudcrypt_azure.blobs import BlobStore
@@ -325,4 +328,44 @@ def test_what_is_no_url_is_refused_and_not_repeated(url: str) -> None:
 def test_a_url_of_the_usual_kind_needs_nothing_else() -> None:
     kms = AzureKeyVault.from_url(f"{_URL}?timeout=1.5")
     assert repr(kms) == f"<AzureKeyVault {_URL}>"
+    kms.close()
+
+
+def test_a_file_of_passwords_does_not_replace_the_token(
+    azure: FakeAzureKeys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "netrc"
+    file.write_text("default login somebody password something\n")
+    file.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(file))
+    azure.account("account", "keys")
+    kms = AzureKeyVault.from_url(azure.url(_URL))
+    store = BlobStore.from_url(azure.url("azblob://account/keys"))
+    assert kms.unwrap(_wrapped(kms), _ID) == Secret(_KEY)
+    assert store.create(_ID, b"blob")
+    kms.close()
+    store.close()
+
+
+def test_what_hindered_a_token_is_forgotten_when_there_was_an_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    transport = Transport(Access("kind", _HSM))
+    seen: list[str | None] = []
+    for status in (503, 429, 400, 200):
+        answer = SimpleNamespace(status_code=status)
+        monkeypatch.setattr(transport, "_sent", Mock(return_value=answer))
+        assert transport.send(SimpleNamespace(url="https://login.example/token")) is answer
+        seen.append(transport.trouble)
+    assert seen == ["login.example: HTTP 503", "login.example: HTTP 429", None, None]
+
+
+def test_an_endpoint_is_not_asked_by_way_of_a_proxy(
+    azure: FakeAzureKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    kms = AzureKeyVault(
+        _HSM, "kek", credential=azure.credential, endpoint=azure.endpoint, ca=str(azure.ca)
+    )
+    assert kms.unwrap(_wrapped(kms), _ID, deadline=Deadline.after(5)) == Secret(_KEY)
     kms.close()

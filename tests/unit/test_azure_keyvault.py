@@ -295,6 +295,30 @@ def test_a_key_elsewhere_is_not_used_whatever_the_vault_says(
     assert azure.requests.actions == ["keys.get"]
 
 
+def test_another_version_than_was_asked_for_is_not_used(
+    azure: FakeAzureKeys, kms: AzureKeyVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = _wrapped(kms)
+    newer = azure.create_key(_HSM, "kek", "oct-HSM").version
+    azure.requests.clear()
+    other = _answering(f"https://{_HSM}/keys/kek/{newer}")
+    monkeypatch.setattr("cloudcrypt_testing.fake_azure_keys.vaults._id", other)
+    with pytest.raises(KeyServiceFailed) as caught:
+        kms.unwrap(blob, _ID)
+    assert caught.value.code == "MalformedAnswer"
+    assert azure.requests.actions == ["keys.get"]
+
+
+@pytest.mark.parametrize("kind", ["RSA", "EC"])
+def test_a_version_of_another_kind_is_not_asked_to_decrypt(
+    azure: FakeAzureKeys, kms: AzureKeyVault, kind: str
+) -> None:
+    version = azure.create_key(_HSM, "kek", kind).version.encode()
+    with pytest.raises(WrappedKeyRefused, match=kind):
+        kms.unwrap(encoded(MAGIC, version, bytes(12), bytes(16), bytes(32)), _ID)
+    assert azure.requests.actions == ["keys.get"]
+
+
 @pytest.mark.parametrize("document", [{}, {"key": {}}, {"key": None}, [], "text", {"value": 7}])
 def test_an_answer_that_cannot_be_read_is_an_error_of_ours(
     azure: FakeAzureKeys, kms: AzureKeyVault, document: object, monkeypatch: pytest.MonkeyPatch

@@ -148,3 +148,30 @@ def test_who_creates_anew_while_a_key_is_shredded_keeps_theirs(
     azure.hooks.append(be_quick)
     assert store.delete(_ID)
     assert _contents(account) == [b"theirs"]
+
+
+@pytest.mark.parametrize("kind", ["version", "snapshot"])
+def test_a_copy_that_somebody_made_while_a_key_was_shredded_is_said(
+    azure: FakeAzureKeys, account: Account, store: BlobStore, kind: str
+) -> None:
+    account.versioning = True
+    store.create(_ID, _BLOB)
+    seen: list[str] = []
+
+    def be_late(exchange: Exchange) -> None:
+        if exchange.call.action == "blobs.list" and exchange.phase == "before":
+            seen.append(kind)
+            if len(seen) == 4:  # the last look
+                azure.hooks.clear()
+                account.put("keys", _NAME, b"copied", "BlockBlob")
+                if kind == "snapshot":
+                    account.snapshot("keys", _NAME)
+                else:
+                    account.put("keys", _NAME, b"theirs", "BlockBlob")
+
+    azure.hooks.append(be_late)
+    with pytest.raises(KeyServiceFailed) as caught:
+        store.delete(_ID)
+    assert caught.value.code == "CopiesRemain"
+    assert store.delete(_ID)
+    assert _contents(account) == []

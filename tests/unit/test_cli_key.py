@@ -1,6 +1,7 @@
 """``cloudcrypt key``: which key a volume has, and what is done with keys that a store keeps."""
 
 import json
+import resource
 import sys
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint
@@ -231,3 +232,33 @@ def test_no_verb_prints_a_key(service: Service) -> None:
     ]
     for key in service.keys.values():
         assert not any(key.hex() in output for output in outputs)
+
+
+@pytest.mark.parametrize("policy", KeyPolicy)
+def test_a_passphrase_is_that_of_a_key_that_exists(
+    service: Service, tmp_path: Path, policy: KeyPolicy
+) -> None:
+    uuid = "01234567-89ab-4cde-8f01-23456789abcd"
+    with (tmp_path / "out").open("wb") as out:
+        result = CliRunner().invoke(
+            main,
+            [
+                *("luks", "passphrase", "--volume-id", "local:lost", "--policy", policy.value),
+                *("--uuid", uuid, "--key-service", service.url, "--output-fd", str(out.fileno())),
+            ],
+        )
+    assert result.exit_code == 4
+    assert "has no data key" in result.stderr
+    assert (tmp_path / "out").read_bytes() == b""
+    assert service.ids() == [ID, OTHER]
+
+
+def test_a_core_file_has_no_keys(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[tuple[int, tuple[int, int]]] = []
+
+    def limited(what: int, limit: tuple[int, int]) -> None:
+        limits.append((what, limit))
+
+    monkeypatch.setattr(resource, "setrlimit", limited)
+    ran("list", service.url)
+    assert limits == [(resource.RLIMIT_CORE, (0, 0))]

@@ -265,7 +265,7 @@ def test_many_are_mounted_and_one_that_fails_does_not_lose_the_others(vm: MountV
         target.mkdir()
     reports: list[Report] = []
     with vm.all_mounted(wanted, targets=targets, progress=reports.append) as mounted:
-        assert {"a": targets["a"], "c": targets["c"]} == dict(mounted.values)
+        assert {"a": targets["a"], "c": targets["c"]} == dict(mounted.values), mounted.errors
         assert {"b": UnknownVolume} == {name: type(e) for name, e in mounted.errors.items()}
         vm.write(b"of a", "a")
         vm.write(b"of c", "c")

@@ -161,7 +161,8 @@ class TestFiles:
     def test_each_kind_has_its_class(self, key_file: str, pool_file: str) -> None:
         kinds = (service_account.Credentials, identity_pool.Credentials)
         for path, kind in zip((key_file, pool_file), kinds, strict=True):
-            assert isinstance(inner(login(credentials_path=path).credentials(ASKED)), kind)
+            found = login(credentials_path=path).credentials(ASKED, Deadline.after(10))
+            assert isinstance(inner(found), kind)
 
     @pytest.mark.parametrize(
         "facts",
@@ -194,7 +195,7 @@ class TestFiles:
 
 class TestDefault:
     def test_nobody_in_particular_asks_a_fake(self) -> None:
-        credentials = login(endpoint="http://127.0.0.1:1").credentials(ASKED)
+        credentials = login(endpoint="http://127.0.0.1:1").credentials(ASKED, Deadline.after(10))
         assert isinstance(credentials, AnonymousCredentials)
 
     def test_elsewhere_they_are_looked_for_when_they_are_needed(
@@ -203,15 +204,16 @@ class TestDefault:
         seen: list[Any] = []
         found = object()
 
-        def default(scopes: Any) -> Any:
-            seen.append(scopes)
+        def default(scopes: Any, request: Any) -> Any:
+            seen.append((scopes, callable(request)))
             return found, "demo-project"
 
         monkeypatch.setattr("google.auth.default", default)
         mine = login(endpoint="https://kms.example")
         assert not seen
-        assert inner(mine.credentials(ASKED)) is inner(mine.credentials(ASKED)) is found
-        assert seen == [(KMS_SCOPE,)]
+        for _ in range(2):
+            assert inner(mine.credentials(ASKED, Deadline.after(10))) is found
+        assert seen == [((KMS_SCOPE,), True)]
 
     @pytest.mark.parametrize(
         ("error", "kind"),
@@ -224,7 +226,7 @@ class TestDefault:
     def test_where_there_are_none(
         self, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[Exception]
     ) -> None:
-        def default(scopes: Any) -> Any:
+        def default(scopes: Any, request: Any) -> Any:
             raise error
 
         monkeypatch.setattr("google.auth.default", default)
@@ -262,7 +264,7 @@ class TestDefault:
         assert GcsStore(BUCKET, endpoint=google.endpoint).get(ID) is None
         anonymous: Any = AnonymousCredentials
         usual = GcsStore(BUCKET, credentials=anonymous())
-        bucket = usual._objects._connected(Asked("gs://x", ID))
+        bucket = usual._objects._connected(Asked("gs://x", ID), Deadline.after(10))
         assert bucket.client.api_endpoint == "https://storage.googleapis.com"
 
 

@@ -1,7 +1,7 @@
 """Cloud KMS as a KMS: what is asked, what is checked, and which error is which."""
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from cloudcrypt.kms import BLOB_MAX, TIMEOUT, WrappingKey, associated_data
 from cloudcrypt.secret import Secret
 from cloudcrypt.waiting import Deadline
 from cloudcrypt_gcp.kms import GcpKms
-from cloudcrypt_testing.fake_google_keys import FakeGoogleKeys, layer
+from cloudcrypt_testing.fake_google_keys import FakeGoogleKeys, crypto, layer
 from cloudcrypt_testing.world.faults import (
     ConnectionLost,
     Refused,
@@ -123,11 +123,20 @@ class TestRequests:
         assert key.decrypt(blob, b"cloudcrypt-wrapped-key/1\0" + ID.encode()) == (DEK, True)
         assert key.decrypt(blob, associated_data(ID)) == (DEK, True)
 
-    def test_the_service_is_sent_checksums_and_its_own_are_checked(
-        self, kms: GcpKms, google: FakeGoogleKeys
+    def test_the_service_is_sent_a_checksum_of_every_field(
+        self, kms: GcpKms, google: FakeGoogleKeys, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        read, sent = crypto._field, list[tuple[str, bool]]()
+
+        def look(body: Mapping[str, Any], name: str) -> bytes:
+            sent.append((name, f"{name}Crc32c" in body))
+            return read(body, name)
+
+        monkeypatch.setattr(crypto, "_field", look)
         assert kms.unwrap(kms.wrap(dek(), ID), ID) == dek()
         assert google.requests.actions == [ENCRYPT, DECRYPT]
+        context = ("additionalAuthenticatedData", True)
+        assert sorted(sent) == [context, context, ("ciphertext", True), ("plaintext", True)]
 
     def test_the_key_says_which_version_wraps(self, kms: GcpKms, google: FakeGoogleKeys) -> None:
         assert kms.key() == WrappingKey(KEY, "1")

@@ -240,6 +240,30 @@ def test_keys_that_are_not_handed_out_are_wiped(
             key.reveal()
 
 
+@pytest.mark.parametrize("how", ["another length", "another key than was created"])
+def test_an_unwrapped_key_that_is_refused_is_wiped(
+    kms: FakeKms, store: Store, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    seen: list[Secret] = []
+    unwrap = kms.unwrap
+
+    def spying(blob: bytes, key_id: str, *, deadline: Deadline | None = None) -> Secret:
+        seen.append(unwrap(blob, key_id, deadline=deadline))
+        return seen[-1]
+
+    planted(kms, store, bytes(16 if how == "another length" else 32))
+    monkeypatch.setattr(kms, "unwrap", spying)
+    careless = Careless(store)
+    careless.overwrites = False
+    refusing = store if how == "another length" else Forgetting(careless, 1)
+    with pytest.raises(KeyServiceFailed):
+        service(kms, refusing).get_data_key(ID, 32)
+    assert seen
+    for key in seen:
+        with pytest.raises(ValueError, match="wiped"):
+            key.reveal()
+
+
 # --- what is refused ---
 
 

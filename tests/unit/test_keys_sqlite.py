@@ -146,3 +146,19 @@ def test_a_damaged_file_is_an_error_and_not_absence(file: Path, store: SqliteSto
     with closing(SqliteStore(file)) as again, pytest.raises(KeyServiceFailed) as refusal:
         again.get("id")
     assert refusal.value.key_id == "id"
+
+
+@pytest.mark.parametrize(
+    "planted",
+    ["''", "'b' || char(1)", f"'{'b' * 300}'", "x'62'", "CAST(x'62FF' AS TEXT)"],
+    ids=["empty", "control", "long", "blob", "no-UTF-8"],
+)
+def test_what_is_no_key_id_is_not_listed_and_stops_no_listing(
+    file: Path, store: SqliteStore, planted: str
+) -> None:
+    for key_id in ("a", "b/\u20ac", "c"):
+        store.create(key_id, BLOB)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute(f"INSERT INTO wrapped_keys VALUES ({planted}, x'00')")  # noqa: S608
+    assert list(store.list()) == ["a", "b/\u20ac", "c"]
+    assert list(store.list("b")) == ["b/\u20ac"]

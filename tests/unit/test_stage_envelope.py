@@ -172,3 +172,13 @@ def test_a_key_that_was_planted_for_a_volume_does_not_open_it(tmp_path: Path) ->
             node.stage.open(device)
         keys.store.replace(key_id, b"rubbish", good)
         assert CONTENT == node.content(device)
+
+
+def test_a_copy_of_a_volume_whose_key_was_shredded_is_not_rebound(tmp_path: Path) -> None:
+    with host(tmp_path) as (node, keys):
+        node.formatted()
+        shutil.copyfile(node.path(VOLUME), node.path(OTHER))
+        keys.shred(bound_key_id(VOLUME))
+        with pytest.raises(DataKeyAbsent):
+            node.stage.rebind(node.device(OTHER), ClonedFrom(VOLUME))
+        assert list(keys.list()) == []

@@ -80,3 +80,10 @@ def test_only_addresses_of_this_host_are_loopback() -> None:
     assert is_loopback("::1")
     assert not is_loopback("192.168.0.1")
     assert not is_loopback("local")
+
+
+@pytest.mark.parametrize("text", ["a=1&a=2", "a=1&a=1", "a=1&%61=SECRET", "a=&a=1", "a=1&b=2&a="])
+def test_a_parameter_that_is_given_twice_is_refused(text: str) -> None:
+    with pytest.raises(KeyUriInvalid, match="each name once") as caught:
+        Query("kind://", text)
+    assert caught.value.__context__ is None

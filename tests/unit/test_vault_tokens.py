@@ -13,9 +13,13 @@ from cloudcrypt.errors import (
     KeyServiceUnavailable,
 )
 from cloudcrypt.secret import Secret
+from cloudcrypt.waiting import Deadline
 from cloudcrypt_testing.fake_vault import FakeVault
 from cloudcrypt_testing.world.faults import ConnectionLost, Refused, ServerError
 from cloudcrypt_vault import VaultTransit
+from cloudcrypt_vault._errors import Asked
+from cloudcrypt_vault._http import Http
+from cloudcrypt_vault._url import Address
 from tests.unit.aws_keys_given import answering
 from tests.unit.vault_given import KEY_ID, opened, secret
 
@@ -167,6 +171,8 @@ class TestRoles:
             b'{"auth": null}',
             b'{"auth": {"client_token": "", "lease_duration": 1}}',
             b'{"auth": {"client_token": "t"}}',
+            b'{"auth": {"client_token": "t\\n", "lease_duration": 1}}',
+            b'{"auth": {"client_token": "t\\ud800", "lease_duration": 1}}',
         ],
     )
     def test_a_login_without_a_token_is_a_failure(self, jwt_path: str, body: bytes) -> None:
@@ -224,3 +230,38 @@ class TestFilesAndEnvironment:
         vault.clock.advance(61)
         with pytest.raises(KeyDenied):
             kms.key()
+
+    @pytest.mark.parametrize("how", ["environment", "file", "given"])
+    @pytest.mark.parametrize("spoilt", ["hvs.SE\nCRET", "hvs.SE CRET", "hvs.SE\u20acCRET", "é"])
+    def test_what_no_header_can_have_is_neither_sent_nor_quoted(
+        self,
+        vault: FakeVault,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        how: str,
+        spoilt: str,
+    ) -> None:
+        (tmp_path / "token").write_text(spoilt)
+        match how:
+            case "environment":
+                monkeypatch.setenv("VAULT_TOKEN", spoilt)
+                kms = VaultTransit.from_url(vault.url("disks"))
+            case "file":
+                kms = opened(vault, token_path=str(tmp_path / "token"))
+            case _:
+                kms = opened(vault, token=Secret(spoilt.encode()))
+        with pytest.raises(KeyDenied, match="one line of printable ASCII") as caught:
+            kms.key()
+        assert "CRET" not in repr(caught.value)
+        assert caught.value.__context__ is None
+        assert len(vault.requests) == 0
+
+
+def test_an_error_of_http_about_a_header_is_not_quoted() -> None:
+    http = Http(Address.of("vault", "transit", "disks", endpoint="http://127.0.0.1:9"))
+    asked = Asked("vault-transit://vault", KEY_ID, "read")
+    with pytest.raises(KeyServiceUnavailable, match="InvalidHeader") as caught:
+        http.send(
+            asked, "hvs.SE\nCRET", Deadline.after(5), lambda client: client.auth.token.renew_self()
+        )
+    assert "CRET" not in repr(caught.value)
