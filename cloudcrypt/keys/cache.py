@@ -7,7 +7,7 @@ from typing import final
 import attrs
 
 from cloudcrypt.errors import DataKeyUnavailable, InvalidRequest
-from cloudcrypt.keys.service import KeyService, OpenKeyService, ask_for
+from cloudcrypt.keys.service import FindingKeyService, KeyService, OpenKeyService, ask_for
 from cloudcrypt.secret import Secret
 from cloudcrypt.waiting import SYSTEM_CLOCK, Clock
 
@@ -60,6 +60,7 @@ class CachingKeyService(OpenKeyService):
         if not 1 <= entries <= ENTRIES_MAX:
             raise InvalidRequest("entries of a cache", entries, f"1 to {ENTRIES_MAX}")
         self._service = service
+        self._makes = isinstance(service, FindingKeyService)
         self._seconds = seconds
         self._most = entries
         self._clock = clock
@@ -70,6 +71,8 @@ class CachingKeyService(OpenKeyService):
 
     def get_data_key(self, key_id: str, length: int) -> Secret:
         """Return a copy of the key, remembered or asked for; see `KeyService.get_data_key`.
+
+        A service that makes keys is always asked: what is remembered may have been shredded.
 
         Raises:
             DataKeyUnavailable: this service is closed.
@@ -98,7 +101,8 @@ class CachingKeyService(OpenKeyService):
                 raise DataKeyUnavailable(key_id, "the key service is closed")
             self._expire()
             entry = self._entries.get((key_id, length))
-            if entry is not None:
+            # A key that may be made has to be stored now: what is remembered may be shredded.
+            if entry is not None and (existing or not self._makes):
                 return entry.key.copy()
         key = ask_for(self._service, key_id, length, existing=existing)
         with self._lock:

@@ -238,6 +238,7 @@ def spellings(secret: bytes) -> dict[str, bytes]:
         "escaped": "".join(f"\\x{byte:02x}" for byte in secret).encode(),
         "repr": repr(secret)[2:-1].encode(),
         "list": str(list(secret))[1:-1].encode(),
+        "compact list": str(list(secret))[1:-1].replace(" ", "").encode(),
         "percent": "".join(f"%{byte:02X}" for byte in secret).encode(),
     }
     for offset in range(3):

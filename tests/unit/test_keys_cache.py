@@ -3,12 +3,21 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from cloudcrypt.errors import DataKeyUnavailable, InvalidRequest
-from cloudcrypt.keys import CachingKeyService, LocalKeyService, MasterSecret, get_data_key
+from cloudcrypt.keys import (
+    CachingKeyService,
+    EnvelopeKeyService,
+    LocalKeyService,
+    MasterSecret,
+    get_data_key,
+)
+from cloudcrypt.keys.sqlite import SqliteStore
 from cloudcrypt.secret import Secret
+from cloudcrypt_testing.fake_kms import FakeKms
 from tests.unit.clocks import FakeClock
 from tests.unit.key_servers import ZERO_ID, ZERO_KEY, zero_keys
 
@@ -182,3 +191,14 @@ def test_no_key_is_in_a_repr() -> None:
         shown = f"{cache!r}{cache._entries!r}"
     assert ZERO_KEY.hex() not in shown
     assert repr(ZERO_KEY) not in shown
+
+
+def test_a_key_that_was_shredded_is_made_anew_and_not_remembered(tmp_path: Path) -> None:
+    envelope = EnvelopeKeyService(FakeKms(), SqliteStore(tmp_path / "keys.db"))
+    with CachingKeyService(envelope, seconds=60, clock=FakeClock()) as cache:
+        old = get_data_key(cache, "an id")
+        assert envelope.shred("an id")
+        new = get_data_key(cache, "an id")
+        assert new != old
+        assert new == get_data_key(cache, "an id", existing=True)
+        assert new == get_data_key(envelope, "an id", existing=True)
