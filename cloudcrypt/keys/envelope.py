@@ -26,6 +26,9 @@ T = TypeVar("T")
 LENGTH_MAX: Final = 1024
 """Bytes of a data key at most; those of volumes have 32. The same as over gRPC."""
 
+AWAY: Final = 3
+"""Keys in a row after whose timeouts nothing more is waited for: one can be an accident."""
+
 
 @final
 class EnvelopeKeyService(OpenKeyService):
@@ -102,17 +105,26 @@ class EnvelopeKeyService(OpenKeyService):
     def rewrap_all(self, prefix: str = "") -> Iterator[Rewrapped]:
         """Wrap anew all keys whose ids begin with ``prefix``; one that fails does not stop it.
 
+        Each is said something of. When `AWAY` in a row have waited out the timeout, the services
+        count as away: the rest is not tried, and has the problem of the last one.
+
         Raises:
             KeyServiceError: the store does not say which there are.
         """
+        waited, away = 0, None
         for key_id in self._ids(prefix):
             try:
-                yield self.rewrap(key_id)
+                yield self.rewrap(key_id) if away is None else Rewrapped(key_id, problem=away)
+                waited = 0
             except KeyServiceError as problem:
                 yield Rewrapped(key_id, problem=problem)
+                waited = waited + 1 if problem.retryable else 0
+                away = problem if waited == AWAY else away
 
     def list(self, prefix: str = "") -> Iterator[StoredKey]:
         """Yield what is stored under ids that begin with ``prefix``; the KMS is not asked.
+
+        One that the store refuses to show has that as its problem.
 
         Raises:
             KeyServiceError: as the store says.
@@ -122,7 +134,7 @@ class EnvelopeKeyService(OpenKeyService):
                 blob = self._tried(key_id, functools.partial(self._blob, key_id))
                 if blob is not None:
                     yield _hints(key_id, WrappedKey.from_bytes(key_id, blob))
-            except WrappedKeyRefused as problem:
+            except (KeyDenied, KeyServiceFailed, WrappedKeyRefused) as problem:
                 yield StoredKey(key_id, problem=problem)
 
     def shred(self, key_id: str) -> bool:

@@ -15,8 +15,15 @@ import attrs
 
 from cloudcrypt import SqliteJournal, VolumeRequest, encrypted_volume, luks2
 from cloudcrypt.disk import FileDisk
-from cloudcrypt.keys import OpenKeyService, bound_key_id, get_data_key, open_key_service
+from cloudcrypt.keys import (
+    EnvelopeKeyService,
+    OpenKeyService,
+    bound_key_id,
+    get_data_key,
+    open_key_service,
+)
 from cloudcrypt.keys.external import KMS_GROUP
+from cloudcrypt.keys.wrapped import WrappedKey
 from cloudcrypt.ledger import Record, SqliteLedger
 from cloudcrypt.plugins import installed
 from cloudcrypt.profiles import CLOUDCRYPT_V1
@@ -194,6 +201,17 @@ def _pieces(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while piece := file.read(MIB):
             yield piece if any(piece) else b"\0"
+
+
+def stored(url: str, folder: Path) -> dict[str, bytes]:
+    """Return the blob that a store has for the job's volume, and what is wrapped in it, if any."""
+    key_id = bound_key_id(record_of(folder).volume_id)
+    with opened(url) as service:
+        if not isinstance(service, EnvelopeKeyService):
+            return {}
+        blob = service.store.get(key_id)
+        assert blob is not None
+        return {"blob": blob, "wrapped": WrappedKey.from_bytes(key_id, blob).wrapped}
 
 
 # --- the search ---

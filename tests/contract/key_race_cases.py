@@ -14,6 +14,7 @@ from tests.contract.key_races import Case, Running, prepare
 
 _WAIT = 60  # seconds for a key: 32 processes at once are served by one thread of Python
 _HSM = "race.managedhsm.azure.net"
+_VAULT = "race.vault.azure.net"
 
 
 @contextmanager
@@ -46,6 +47,16 @@ def _azure(_: Path) -> Generator[Running]:
 
 
 @contextmanager
+def _signed(_: Path) -> Generator[Running]:
+    with FakeAzureKeys() as azure, FakeGoogleKeys() as google:
+        azure.create_key(_VAULT, "disks", "RSA")
+        azure.create_key(_VAULT, "signer", "EC")
+        kms = azure.url(f"azure-keyvault://{_VAULT}/disks?signKey=signer&timeout={_WAIT}")
+        store = quote(google.store_url(), safe="")
+        yield Running(f"{kms}&store={store}", [azure.faults, google.faults])
+
+
+@contextmanager
 def _aws(folder: Path) -> Generator[Running]:
     with ExitStack() as stack:
         aws = stack.enter_context(FakeAws(folder))
@@ -73,6 +84,12 @@ CASES = [
         "Managed HSM, Blob Storage",
         _azure,
         ("cloudcrypt_azure.keyvault", "cloudcrypt_azure.blobs"),
+    ),
+    # Two clouds, and the KMS that makes a signature of its own.
+    Case(
+        "Key Vault with a signature, Cloud Storage",
+        _signed,
+        ("cloudcrypt_azure.keyvault", "cloudcrypt_gcp.storage"),
     ),
 ]
 """All of them."""

@@ -21,6 +21,7 @@ from tests.contract.key_jobs import (
     record_of,
     secrets_of,
     spellings,
+    stored,
     the_job,
     work,
 )
@@ -50,13 +51,15 @@ def test_what_a_process_wrote_another_one_reads_and_nobody_sees_a_key(
         first = work(url, job, temporary)
         second = work(url, job, temporary)
         secrets = secrets_of(url, job)
+        kept = stored(url, job)
     assert CONTENT.decode() not in first.found
     assert CONTENT.decode() == second.found
     assert "opened with" in (job / "log").read_text()
-    if service.derives:
+    # What a store has is there for everybody to see; an audit log and certificates are among files.
+    assert bool(kept) is not service.derives
+    assert leaks(secrets, {**kept, **files(services)}) == []
+    if service.derives:  # which a file among those of the service holds
         secrets |= {"master secret": KEY, "salt": SALT}
-    else:  # a store of wrapped keys is there for everybody to see
-        assert leaks(secrets, files(services)) == []
     assert leaks(secrets, first.outside) == []
     assert leaks(secrets, second.outside) == []
 

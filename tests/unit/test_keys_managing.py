@@ -4,6 +4,7 @@ import pytest
 
 from cloudcrypt.errors import (
     DataKeyAbsent,
+    KeyDenied,
     KeyServiceFailed,
     KeyServiceUnavailable,
     UnsupportedOperation,
@@ -20,6 +21,7 @@ from cloudcrypt.keys import (
     key_manager,
     open_key_service,
 )
+from cloudcrypt.keys.envelope import AWAY
 from cloudcrypt.keys.sqlite import SqliteStore
 from cloudcrypt.keys.wrapped import WrappedKey
 from cloudcrypt.waiting import Deadline
@@ -186,6 +188,42 @@ def test_all_are_wrapped_anew_and_one_that_fails_does_not_stop_it(
     assert store.get("a/2") == b"rubbish"
 
 
+def test_when_the_services_are_away_the_rest_is_not_waited_for(kms: FakeKms, store: Store) -> None:
+    clock = FakeClock()
+    keys = EnvelopeKeyService(kms, store, timeout=10, clock=clock)
+    ids = [f"{number}" for number in range(9)]
+    for key_id in ids:
+        get_data_key(keys, key_id).wipe()
+
+    def away(verb: str) -> None:
+        if verb == "get":
+            raise LATER
+
+    store.before = away
+    begin = clock.monotonic()
+    done = list(keys.rewrap_all())
+    assert [each.key_id for each in done] == ids
+    assert {type(each.problem) for each in done} == {KeyServiceUnavailable}
+    assert clock.monotonic() - begin <= AWAY * 10
+
+
+def test_one_that_is_away_for_a_moment_does_not_stop_the_rest(
+    keys: EnvelopeKeyService, kms: FakeKms, store: Store
+) -> None:
+    for key_id in "abcdef":
+        get_data_key(keys, key_id).wipe()
+    lasting = KeyServiceFailed("fake", ID, "code", "lasting")
+    kms.rotate()
+    failing = iter([lasting] * 4)
+
+    def fails(verb: str) -> None:
+        if verb == "replace" and (problem := next(failing, None)):
+            raise problem
+
+    store.before = fails
+    assert [each.problem for each in keys.rewrap_all()] == [lasting] * 4 + [None] * 2
+
+
 def test_what_is_absent_is_not_wrapped_anew(keys: EnvelopeKeyService) -> None:
     with pytest.raises(DataKeyAbsent):
         keys.rewrap(ID)
@@ -207,6 +245,25 @@ def test_keys_are_listed_with_hints_and_problems(
     assert (found[2].key_id, type(found[2].problem)) == ("c", WrappedKeyRefused)
     assert [item.key_id for item in keys.list("b")] == ["b"]
     assert kms.requests == asked
+
+
+def test_what_the_store_refuses_to_show_does_not_end_the_listing(
+    keys: EnvelopeKeyService, store: Store
+) -> None:
+    for key_id in ("a", "b", "c"):
+        get_data_key(keys, key_id).wipe()
+    refusals = iter([None, KeyDenied("the store", "b", "archived")])
+
+    def refuses(verb: str) -> None:
+        if verb == "get" and (refusal := next(refusals, None)):
+            raise refusal
+
+    store.before = refuses
+    assert [(item.key_id, type(item.problem)) for item in keys.list()] == [
+        ("a", type(None)),
+        ("b", KeyDenied),
+        ("c", type(None)),
+    ]
 
 
 def test_a_key_that_goes_while_it_is_listed_is_left_out(

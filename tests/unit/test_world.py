@@ -113,6 +113,13 @@ class TestAgenda:
 
 
 class TestFaults:
+    def test_what_shows_the_present_cannot_be_stale(self) -> None:
+        faults = FaultSchedule(shows_past=False)
+        with pytest.raises(ValueError, match="shows the present"):
+            faults.add(StaleRead())
+        faults.add(ReplyLost())
+        assert len(faults.strike(Call("s", "Get", {}))) == 1
+
     CREATE = Call("ec2", "CreateVolume", {"Size": "1"})
     DESCRIBE = Call("ec2", "DescribeVolumes", {})
 

@@ -4,9 +4,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self, overload
 
 import boto3
@@ -19,10 +17,7 @@ from cloudcrypt_testing.fake_aws.layer import ConformanceLayer, moto_application
 from cloudcrypt_testing.fake_aws.moto_ec2 import MotoEC2
 from cloudcrypt_testing.fake_aws.records import Modification, Snapshot, Volume
 from cloudcrypt_testing.world.clock import FakeClock
-from cloudcrypt_testing.world.exchange import RequestLog
-from cloudcrypt_testing.world.faults import FaultSchedule
-from cloudcrypt_testing.world.layer import Hook
-from cloudcrypt_testing.world.server import Server
+from cloudcrypt_testing.world.served import Served
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -32,7 +27,7 @@ if TYPE_CHECKING:
 _ACCOUNTS: Final = itertools.count(100_000_000_001)
 
 
-class FakeAws:
+class FakeAws(Served[ConformanceLayer]):
     """AWS on loopback: moto, made to behave like EC2 in all that concerns volumes.
 
         with FakeAws(folder) as aws:
@@ -63,62 +58,24 @@ class FakeAws:
         self.region = region
         self._timings = timings or Timings()
         self._clock = clock or FakeClock()
-        self._layer = ConformanceLayer(moto_application(), self._new_cloud())
-        self._endpoint = ""
+        super().__init__(ConformanceLayer(moto_application(), self._new_cloud()))
         self._clients: dict[tuple[int, str], BaseClient] = {}
-        self._running = ExitStack()
-        self._owner = os.getpid()
 
     def __enter__(self) -> Self:
         """Serve."""
         self._clock.listen(self._settle)
-        server = Server(self._layer)
-        self._endpoint = server.endpoint
-        self._running.enter_context(server.running())
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop, in the process that started it; the files stay."""
-        if os.getpid() == self._owner:
-            self._clock.unlisten(self._settle)
-            self._running.close()
-            for client in self._clients.values():
-                client.close()
-            self._cloud.moto.forget()
+        self._running.callback(lambda: self._clock.unlisten(self._settle))
+        self._running.callback(self._close_clients)
+        return super().__enter__()
 
     @property
     def _cloud(self) -> Cloud:
         return self._layer.cloud
 
-    @property
-    def endpoint(self) -> str:
-        """The URL of all services."""
-        return self._endpoint
-
-    @property
-    def clock(self) -> FakeClock:
-        """The time it lives in."""
-        return self._clock
-
-    @property
-    def faults(self) -> FaultSchedule:
-        """What goes wrong, and when."""
-        return self._layer.faults
-
-    @property
-    def requests(self) -> RequestLog:
-        """What was asked for, by all services."""
-        return self._layer.requests
-
-    @property
-    def hooks(self) -> list[Hook]:
-        """Called before and after each request is done, in a thread of the server."""
-        return self._layer.hooks
+    def _close_clients(self) -> None:
+        for client in self._clients.values():
+            client.close()
+        self._cloud.moto.forget()
 
     def session(self) -> boto3.Session:
         """Return a session with credentials that are worth nothing."""

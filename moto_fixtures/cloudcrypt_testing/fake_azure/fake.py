@@ -1,11 +1,8 @@
 """The fake Azure as tests use it."""
 
-import os
 import shutil
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from cloudcrypt_testing.fake_azure import hosts
@@ -20,13 +17,10 @@ from cloudcrypt_testing.fake_azure.names import Site
 from cloudcrypt_testing.fake_azure.races import Races
 from cloudcrypt_testing.fake_azure.records import Disk, Machine, Operation, Snapshot
 from cloudcrypt_testing.world.clock import FakeClock
-from cloudcrypt_testing.world.exchange import RequestLog
-from cloudcrypt_testing.world.faults import FaultSchedule
-from cloudcrypt_testing.world.layer import Hook
-from cloudcrypt_testing.world.server import Server
+from cloudcrypt_testing.world.served import Served
 
 
-class FakeAzure(Races):
+class FakeAzure(Served[ArmLayer], Races):
     """Azure Resource Manager on loopback, as far as managed disks and their attachments go.
 
         with FakeAzure(folder) as azure:
@@ -73,58 +67,17 @@ class FakeAzure(Races):
         self._site = Site(subscription, resource_group, location)
         self._timings = timings or Timings()
         self._clock = clock or FakeClock()
-        self._layer = ArmLayer(self._new_cloud())
-        self._endpoint = ""
-        self._running = ExitStack()
-        self._owner = os.getpid()
+        super().__init__(ArmLayer(self._new_cloud()))
 
     def __enter__(self) -> Self:
         """Serve."""
         self._clock.listen(self._settle)
-        server = Server(self._layer)
-        self._endpoint = server.endpoint
-        self._running.enter_context(server.running())
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop, in the process that started it; the files stay."""
-        if os.getpid() == self._owner:
-            self._clock.unlisten(self._settle)
-            self._running.close()
+        self._running.callback(lambda: self._clock.unlisten(self._settle))
+        return super().__enter__()
 
     @property
     def _cloud(self) -> Cloud:
         return self._layer.cloud
-
-    @property
-    def endpoint(self) -> str:
-        """The URL of the API, for ``base_url``."""
-        return self._endpoint
-
-    @property
-    def clock(self) -> FakeClock:
-        """The time it lives in."""
-        return self._clock
-
-    @property
-    def faults(self) -> FaultSchedule:
-        """What goes wrong, and when."""
-        return self._layer.faults
-
-    @property
-    def requests(self) -> RequestLog:
-        """What was asked for: ``disks.createOrUpdate``, ``operations.get``."""
-        return self._layer.requests
-
-    @property
-    def hooks(self) -> list[Hook]:
-        """Called before and after each request is done, in a thread of the server."""
-        return self._layer.hooks
 
     @staticmethod
     def credential() -> WorthlessCredential:

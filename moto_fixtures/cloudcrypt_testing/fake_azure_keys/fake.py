@@ -1,11 +1,11 @@
 """`FakeAzureKeys`: all services behind one TLS server on loopback."""
 
+import os
 import shutil
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final
 from urllib.parse import quote
 
 from cloudcrypt_testing.fake_azure_keys.accounts import Account
@@ -14,10 +14,7 @@ from cloudcrypt_testing.fake_azure_keys.layer import KeysLayer
 from cloudcrypt_testing.fake_azure_keys.tokens import CLIENT, TENANT, Credential
 from cloudcrypt_testing.fake_azure_keys.vaults import Key, KeyVersion
 from cloudcrypt_testing.world.clock import FakeClock
-from cloudcrypt_testing.world.exchange import RequestLog
-from cloudcrypt_testing.world.faults import FaultSchedule
-from cloudcrypt_testing.world.layer import Hook
-from cloudcrypt_testing.world.server import Server
+from cloudcrypt_testing.world.served import Served
 
 _NAMES: Final = (
     *(f"*.{kind}.azure.{end}" for kind in ("vault", "managedhsm") for end in ("net", "cn")),
@@ -29,7 +26,7 @@ _NAMES: Final = (
 )
 
 
-class FakeAzureKeys:
+class FakeAzureKeys(Served[KeysLayer]):
     """Managed HSM, Key Vault, Blob Storage and Microsoft Entra ID; see the package.
 
     Use it as a context manager: within the block it answers at `endpoint`.
@@ -42,61 +39,29 @@ class FakeAzureKeys:
             clock: the time of keys and blobs; a new one if it is None. Tokens and certificates are
                 good by the clock of the host.
         """
-        self._stack = ExitStack()
         self._folder = Path(tempfile.mkdtemp(prefix="fake-azure-keys-"))
-        self._layer = KeysLayer(clock or FakeClock())
         made = certificates(self._folder, _NAMES, "127.0.0.1")
         self.ca = made.authority
         """The file of the authority that clients have to trust."""
-        self._server = Server(self._layer, made.context)
+        super().__init__(KeysLayer(clock or FakeClock()), made.context)
         self.credential: Final = Credential(self._layer.tokens)
         """A `TokenCredential` for clients that are made in Python."""
-
-    def __enter__(self) -> Self:
-        """Begin to listen."""
-        self._stack.enter_context(self._server.running())
-        return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        traceback: TracebackType | None,
+        trace: TracebackType | None,
     ) -> None:
-        """Break off all connections."""
-        self._stack.close()
-        self._server.server_close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    @property
-    def endpoint(self) -> str:
-        """Where it listens: ``https://127.0.0.1:PORT``."""
-        return self._server.endpoint
+        """Stop, in the process that started it, and delete the certificates."""
+        super().__exit__(kind, error, trace)
+        if os.getpid() == self._owner:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
     def secret(self) -> str:
         """The secret of the client that is in the URLs."""
         return self._layer.tokens.secret
-
-    @property
-    def clock(self) -> FakeClock:
-        """The time of keys and blobs."""
-        return self._layer.clock
-
-    @property
-    def faults(self) -> FaultSchedule:
-        """What goes wrong."""
-        return self._layer.faults
-
-    @property
-    def requests(self) -> RequestLog:
-        """What was asked for."""
-        return self._layer.requests
-
-    @property
-    def hooks(self) -> list[Hook]:
-        """What is called around each request."""
-        return self._layer.hooks
 
     def url(self, url: str) -> str:
         """Return ``url`` of a KMS or of a store with all that leads it here, a secret among it."""

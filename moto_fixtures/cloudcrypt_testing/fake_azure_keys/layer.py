@@ -28,7 +28,7 @@ class KeysLayer(Layer[Incoming]):
 
     def __init__(self, clock: FakeClock) -> None:
         """Begin with nothing."""
-        super().__init__(lambda action: action in _READING)
+        super().__init__(_READING.__contains__, shows_past=False)
         self._clock = clock
         self.lock = ForkLock()
         self.tokens = Tokens()
@@ -52,8 +52,8 @@ class KeysLayer(Layer[Incoming]):
         return answer_of(incoming.service, self._error(incoming.service, fault))
 
     def answer(self, incoming: Incoming, stale: int) -> Answer:
-        """Answer. All services read what was written before; so ``stale`` means nothing."""
-        del stale
+        """Answer, by services of which each shows the present."""
+        del stale  # always 0: this service shows the present
         services = {
             "keys": self.vaults.answer,
             "blobs": self.storage.answer,

@@ -1,12 +1,9 @@
 """The fake Compute Engine as tests use it."""
 
 import itertools
-import os
 import shutil
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from google.auth.credentials import AnonymousCredentials
@@ -19,17 +16,14 @@ from cloudcrypt_testing.fake_gce.names import Site
 from cloudcrypt_testing.fake_gce.races import Races
 from cloudcrypt_testing.fake_gce.records import Disk, Instance, Operation, Snapshot
 from cloudcrypt_testing.world.clock import FakeClock
-from cloudcrypt_testing.world.exchange import RequestLog
-from cloudcrypt_testing.world.faults import FaultSchedule
-from cloudcrypt_testing.world.layer import Hook
-from cloudcrypt_testing.world.server import Server
+from cloudcrypt_testing.world.served import Served
 
 _NUMBERS: Final = itertools.count(100_000_000_001)
 _OTHER_REGIONS: Final = ("us-central1", "europe-west1")
 _LETTERS: Final = "abc"
 
 
-class FakeGce(Races):
+class FakeGce(Served[ComputeLayer], Races):
     """Compute Engine on loopback, as far as disks, snapshots and their attachments go.
 
         with FakeGce(folder) as gce:
@@ -71,43 +65,17 @@ class FakeGce(Races):
         self._site = Site(project, str(next(_NUMBERS)), regions)
         self._timings = timings or Timings()
         self._clock = clock or FakeClock()
-        self._layer = ComputeLayer(self._new_cloud())
-        self._endpoint = ""
-        self._running = ExitStack()
-        self._owner = os.getpid()
+        super().__init__(ComputeLayer(self._new_cloud()))
 
     def __enter__(self) -> Self:
         """Serve."""
         self._clock.listen(self._settle)
-        server = Server(self._layer)
-        self._endpoint = server.endpoint
-        self._running.enter_context(server.running())
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop, in the process that started it; the files stay."""
-        if os.getpid() == self._owner:
-            self._clock.unlisten(self._settle)
-            self._running.close()
+        self._running.callback(lambda: self._clock.unlisten(self._settle))
+        return super().__enter__()
 
     @property
     def _cloud(self) -> Cloud:
         return self._layer.cloud
-
-    @property
-    def endpoint(self) -> str:
-        """The URL of the API, for ``ClientOptions(api_endpoint=...)``."""
-        return self._endpoint
-
-    @property
-    def clock(self) -> FakeClock:
-        """The time it lives in."""
-        return self._clock
 
     @property
     def project_number(self) -> str:
@@ -118,21 +86,6 @@ class FakeGce(Races):
     def zones(self) -> tuple[str, ...]:
         """The zones of the region."""
         return self._site.regions[self.region]
-
-    @property
-    def faults(self) -> FaultSchedule:
-        """What goes wrong, and when."""
-        return self._layer.faults
-
-    @property
-    def requests(self) -> RequestLog:
-        """What was asked for: ``disks.insert``, ``zoneOperations.wait``."""
-        return self._layer.requests
-
-    @property
-    def hooks(self) -> list[Hook]:
-        """Called before and after each request is done, in a thread of the server."""
-        return self._layer.hooks
 
     def credentials(self) -> AnonymousCredentials:
         """Return credentials that are worth nothing, which is enough here."""

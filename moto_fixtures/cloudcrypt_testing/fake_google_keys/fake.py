@@ -1,9 +1,6 @@
 """The fake Cloud KMS and Cloud Storage as tests use them."""
 
-import os
-from contextlib import ExitStack
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 from urllib.parse import quote
 
 import attrs
@@ -13,10 +10,7 @@ from cloudcrypt_testing.fake_google_keys.cloud import Cloud
 from cloudcrypt_testing.fake_google_keys.keys import ENABLED, ENCRYPT_DECRYPT, Key
 from cloudcrypt_testing.fake_google_keys.layer import GoogleLayer
 from cloudcrypt_testing.world.clock import FakeClock
-from cloudcrypt_testing.world.exchange import RequestLog
-from cloudcrypt_testing.world.faults import FaultSchedule
-from cloudcrypt_testing.world.layer import Hook
-from cloudcrypt_testing.world.server import Server
+from cloudcrypt_testing.world.served import Served
 
 KEY: Final = "volumes"
 BUCKET: Final = "wrapped-keys"
@@ -24,7 +18,7 @@ WEEK: Final = 7 * 24 * 3600.0
 """Seconds for which a bucket keeps what was deleted, unless it is told otherwise."""
 
 
-class FakeGoogleKeys:
+class FakeGoogleKeys(Served[GoogleLayer]):
     """Cloud KMS and Cloud Storage on loopback: one project, one key and one bucket to begin with.
 
         with FakeGoogleKeys() as google:
@@ -34,8 +28,10 @@ class FakeGoogleKeys:
 
     Requests and answers are checked against Google's own description of the two services. Keys
     encrypt with AES-GCM; a bucket has generations, versioning, soft delete, retention and holds.
-    Nothing has to be authenticated. Several fakes can exist at once; another process, forked or
-    not, needs the URLs only.
+    Nothing has to be authenticated. What can go wrong has the names of Google's methods:
+    ``cryptoKeys.encrypt``, ``.decrypt``, ``.get``; ``objects.getMedia`` (what is in one), ``.get``
+    (what is known of it), ``.insertMedia``, ``.list`` and ``.delete``. Several fakes can exist at
+    once; another process, forked or not, needs the URLs only.
     """
 
     def __init__(
@@ -53,58 +49,9 @@ class FakeGoogleKeys:
             location: where its keys are.
         """
         self._ring = f"projects/{project}/locations/{location}/keyRings/disks"
-        self._layer = GoogleLayer(Cloud(clock or FakeClock()))
-        self._endpoint = ""
-        self._running = ExitStack()
-        self._owner = os.getpid()
+        super().__init__(GoogleLayer(Cloud(clock or FakeClock())))
         self.add_key(KEY)
         self.add_bucket(BUCKET)
-
-    def __enter__(self) -> Self:
-        """Serve."""
-        server = Server(self._layer)
-        self._endpoint = server.endpoint
-        self._running.enter_context(server.running())
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop, in the process that started it."""
-        if os.getpid() == self._owner:
-            self._running.close()
-
-    @property
-    def endpoint(self) -> str:
-        """The base URL of both services."""
-        return self._endpoint
-
-    @property
-    def clock(self) -> FakeClock:
-        """The time it lives in."""
-        return self._layer.clock
-
-    @property
-    def faults(self) -> FaultSchedule:
-        """What goes wrong, and when: ``google.faults.add(ReplyLost(), on="objects.insertMedia")``.
-
-        Methods are ``cryptoKeys.encrypt``, ``.decrypt`` and ``.get``; ``objects.getMedia`` (what is
-        in one), ``.get`` (what is known of it), ``.insertMedia``, ``.list`` and ``.delete``.
-        """
-        return self._layer.faults
-
-    @property
-    def requests(self) -> RequestLog:
-        """What was asked for."""
-        return self._layer.requests
-
-    @property
-    def hooks(self) -> list[Hook]:
-        """Called before and after each request is done, in a thread of the server."""
-        return self._layer.hooks
 
     def url(self, *, key: str = KEY, bucket: str = BUCKET, prefix: str = "keys/") -> str:
         """Return the URL of a key service: a key and a bucket."""

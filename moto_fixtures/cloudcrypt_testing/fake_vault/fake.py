@@ -1,22 +1,16 @@
 """The fake Vault as tests use it."""
 
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import quote, urlencode, urlsplit
 
 from cloudcrypt_testing.fake_vault.access import Role
 from cloudcrypt_testing.fake_vault.layer import VaultLayer
 from cloudcrypt_testing.fake_vault.transit import TransitKey
 from cloudcrypt_testing.world.clock import FakeClock
-from cloudcrypt_testing.world.exchange import RequestLog
-from cloudcrypt_testing.world.faults import FaultSchedule
-from cloudcrypt_testing.world.layer import Hook
-from cloudcrypt_testing.world.server import Server
+from cloudcrypt_testing.world.served import Served
 
 
-class FakeVault:
+class FakeVault(Served[VaultLayer]):
     """Vault on loopback, over plain HTTP: one transit engine, logins with a JWT, and tokens.
 
         with FakeVault() as vault:
@@ -38,30 +32,7 @@ class FakeVault:
             mount: where the engine is.
             namespace: the one that there is.
         """
-        self._layer = VaultLayer(clock or FakeClock(), mount, namespace)
-        self._endpoint = ""
-        self._running = ExitStack()
-
-    def __enter__(self) -> Self:
-        """Serve."""
-        server = Server(self._layer)
-        self._endpoint = server.endpoint
-        self._running.enter_context(server.running())
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop."""
-        self._running.close()
-
-    @property
-    def endpoint(self) -> str:
-        """The URL of Vault, the value of VAULT_ADDR."""
-        return self._endpoint
+        super().__init__(VaultLayer(clock or FakeClock(), mount, namespace))
 
     @property
     def host(self) -> str:
@@ -72,26 +43,6 @@ class FakeVault:
     def mount(self) -> str:
         """Where the engine is."""
         return self._layer.engine.mount
-
-    @property
-    def clock(self) -> FakeClock:
-        """The time it lives in."""
-        return self._layer.clock
-
-    @property
-    def faults(self) -> FaultSchedule:
-        """What goes wrong, and when."""
-        return self._layer.faults
-
-    @property
-    def requests(self) -> RequestLog:
-        """What was asked for."""
-        return self._layer.requests
-
-    @property
-    def hooks(self) -> list[Hook]:
-        """Called before and after each request is done, in a thread of the server."""
-        return self._layer.hooks
 
     @property
     def root_token(self) -> str:

@@ -39,7 +39,7 @@ class VaultLayer(Layer[Incoming]):
 
     def __init__(self, clock: FakeClock, mount: str, namespace: str) -> None:
         """Have an engine at ``mount``, and no keys."""
-        super().__init__(_READING.__contains__)
+        super().__init__(_READING.__contains__, shows_past=False)
         self.lock = ForkLock()
         self.engine = Engine(mount)
         self.namespace = namespace
@@ -81,8 +81,8 @@ class VaultLayer(Layer[Incoming]):
                 return _refused(errors.VaultError(status, message))
 
     def answer(self, incoming: Incoming, stale: int) -> Answer:
-        """Do what is asked for."""
-        del stale  # one node: a reading request sees what was written
+        """Do what is asked for, by the only node."""
+        del stale  # always 0: this service shows the present
         with self.lock:
             if incoming.action == "health":
                 return self._health()

@@ -92,8 +92,13 @@ class _Rule:
 class FaultSchedule:
     """The rules that say which requests fail. Thread-safe."""
 
-    def __init__(self) -> None:
-        """Begin without faults."""
+    def __init__(self, *, shows_past: bool = True) -> None:
+        """Begin without faults.
+
+        Args:
+            shows_past: whether a read of this service can be stale.
+        """
+        self._shows_past = shows_past
         self.latency = 0.0
         """Real seconds that every request takes, for benchmarks."""
         self._lock = threading.Lock()
@@ -116,7 +121,12 @@ class FaultSchedule:
             occurrence: the first matching request that it happens to, counted from 1 and from now.
             times: how many matching requests it happens to in a row; None means all from then on.
             when: a further condition on the request.
+
+        Raises:
+            ValueError: the fault is a `StaleRead`, and this service always shows the present.
         """
+        if isinstance(fault, StaleRead) and not self._shows_past:
+            raise ValueError("this service always shows the present: no read of it is stale")
         last = float("inf") if times is None else occurrence + times - 1
         with self._lock:
             self._rules.append(_Rule(fault, on, when, occurrence, last))

@@ -43,9 +43,14 @@ class Answer:
 class Layer(ABC, Generic[T]):
     """One WSGI application; ``T`` is a request as the cloud reads it."""
 
-    def __init__(self, is_reading: Callable[[str], bool]) -> None:
-        """Begin without faults; ``is_reading`` says whether an action changes nothing."""
-        self.faults = FaultSchedule()
+    def __init__(self, is_reading: Callable[[str], bool], *, shows_past: bool = True) -> None:
+        """Begin without faults.
+
+        Args:
+            is_reading: whether an action changes nothing.
+            shows_past: whether a reading request may see the world as it was before.
+        """
+        self.faults = FaultSchedule(shows_past=shows_past)
         self.buckets = Buckets(is_reading)
         self.requests = RequestLog()
         self.hooks: list[Hook] = []
